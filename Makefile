@@ -1,0 +1,80 @@
+# Daily commands. `make demo` needs Python 3.11 or newer and nothing else; the rest installs what it needs into .venv.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV := .venv
+BIN := $(VENV)/bin
+RUNTIME := $(VENV)/.installed-runtime
+DEV := $(VENV)/.installed-dev
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PIP_COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header \
+	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
+
+N ?= 20
+SEED ?= 1
+
+.PHONY: help setup lock demo check test stories bench drill simulate synthea sample all clean
+
+help:  ## Show this list.
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+setup: $(DEV)  ## Create .venv with all that development needs.
+
+demo: $(RUNTIME)  ## Four hospitals, one record. DATA=folder takes your own FHIR R4 bundles.
+	@$(BIN)/salus demo $(if $(DATA),--data "$(DATA)")
+
+check: $(DEV)  ## Format, lint, strict types, import arrows, quiet rooms.
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy -p salus -p tools
+	@PYTHONPATH=src $(BIN)/lint-imports
+	@$(BIN)/python -m tools.check_quiet
+
+test: $(DEV)  ## All tests.
+	@$(BIN)/pytest -n 2
+
+stories: $(DEV)  ## The plain-text scripts of salus commands.
+	@$(BIN)/pytest tests/stories
+
+bench: $(RUNTIME)  ## All measurements; NAME=seal for one.
+	@$(BIN)/salus bench $(NAME) --json
+
+drill: $(RUNTIME)  ## Attacks on a real network; fails if one succeeds.
+	@$(BIN)/salus drill
+
+simulate: $(DEV)  ## A seeded cluster with lost, late and doubled messages.
+	@SALUS_SEED=$(SEED) $(BIN)/pytest tests/simulation
+
+synthea:  ## Fresh input from Synthea into synthea-data/: N patients from SEED.
+	@tools/synthea/generate $(N) $(SEED) synthea-data
+
+sample: $(RUNTIME)  ## Write the shipped sample again from its generator.
+	@$(BIN)/python -m tools.make_sample
+
+all: check test  ## What CI runs.
+
+lock: $(DEV)  ## Resolve all dependencies anew into requirements/.
+	@$(PIP_COMPILE) --output-file requirements/runtime.txt pyproject.toml requirements/build.in
+	@$(PIP_COMPILE) --extra dev --constraint requirements/runtime.txt \
+		--output-file requirements/dev.txt pyproject.toml requirements/build.in
+
+clean:  ## Remove .venv and all caches.
+	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+# A stamp is written last, so an interrupted install is begun again.
+$(BIN)/python:
+	@tools/make_venv $(VENV)
+
+$(RUNTIME): requirements/runtime.txt pyproject.toml | $(BIN)/python
+	@echo "installing what salus runs on into $(VENV)"
+	@$(PIP_INSTALL) --require-hashes -r requirements/runtime.txt
+	@$(PIP_INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(DEV): requirements/dev.txt pyproject.toml | $(BIN)/python
+	@echo "installing what salus and its tests run on into $(VENV)"
+	@$(PIP_INSTALL) --require-hashes -r requirements/dev.txt
+	@$(PIP_INSTALL) --no-deps --no-build-isolation -e .
+	@touch $(RUNTIME) $@

@@ -1,0 +1,23 @@
+"""What a reader and a keeper leave on the ledger: that a read was asked for, and how far a keeper's log has come.
+
+The opening of a request (who, whom, why) goes to keepers alone, see `opening.py`.
+"""
+
+from salus.core.ids import Digest, RequestId, TimeMs, Version
+from salus.core.wire import Message
+
+
+class Request(Message, tag="reads.request/1", frozen=True):
+    """Leave a trace before reading: a commitment to the opening, and the key the answers will be sealed to."""
+
+    request_id: RequestId
+    commitment: Digest
+    reply_key_digest: Digest
+    expires: TimeMs  # At most twelve hours ahead: one encounter.
+
+
+class LogRoot(Message, tag="reads.log_root/1", frozen=True):
+    """Fix how far the sponsor's keeper has logged: the root of a map from keyed subject to last number and head."""
+
+    version: Version  # Of the member's log root so far; 0 for its first.
+    root: Digest

@@ -1,0 +1,59 @@
+"""The opening of a request to read: what its commitment on the ledger stands for, shown to keepers alone.
+
+It is signed by the person's own key, so that a member's gateway cannot ask in the name of its staff.
+"""
+
+from salus.contracts.records.header import RecordId
+from salus.core.ids import (
+    ChainId,
+    CredentialId,
+    Digest,
+    Name,
+    PublicKey,
+    Purpose,
+    RequestId,
+    Salt,
+    SealingKey,
+    SubjectId,
+)
+from salus.core.wire import Record, encode
+from salus.crypto.digests import tagged
+
+
+class Selection(Record, tag="reads.selection/1", frozen=True):
+    """Which of a subject's records are asked for. Empty fields do not constrain."""
+
+    records: tuple[RecordId, ...] = ()
+    fhir_types: tuple[str, ...] = ()
+    history: bool = False  # Also versions that were superseded, where the current one is permitted too.
+
+
+class Opening(Record, tag="reads.opening/1", frozen=True):
+    """Who reads whom, why, under which credential. `credential_id` is none for a patient or proxy with an own device."""
+
+    chain: ChainId
+    request_id: RequestId
+    salt: Salt
+    subject: SubjectId
+    member: Name  # Through whose gateway the person reads.
+    key: PublicKey  # The person's own key: bound to their credential, or one of the policy's devices or proxies.
+    credential_id: CredentialId | None
+    purpose: Purpose
+    reason: str  # Typed by a person; required for break-glass. Never leaves the keepers' logs.
+    selection: Selection
+    reply_key: SealingKey  # Single use.
+
+
+def commitment(opening: Opening) -> Digest:
+    """What the ledger holds of this opening."""
+    return tagged("reads.opening", encode(opening))
+
+
+def reply_key_digest(key: SealingKey) -> Digest:
+    """What the ledger holds of the single-use reply key."""
+    return tagged("reads.reply_key", key)
+
+
+def to_sign(opening: Opening) -> Digest:
+    """What the person's own key signs."""
+    return tagged("reads.opening.person", encode(opening))

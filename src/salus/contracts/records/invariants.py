@@ -1,0 +1,44 @@
+"""What holds of records after every block; each yields whatever breaks it."""
+
+from collections.abc import Iterator
+
+from salus.contracts.members.reads import committee_of, member_of
+from salus.contracts.records.header import LEAVES_PER_BATCH
+from salus.contracts.records.tables import BATCHES, OVERRIDES, Fate
+from salus.core.ids import BatchId, MemberId
+from salus.state.state import State
+
+
+def batches_have_authors_and_keepers(state: State) -> Iterator[str]:
+    """Every batch was anchored by a member, with a committee at an epoch that it has reached."""
+    for (author, batch_id), batch in BATCHES.items(state):
+        committee = committee_of(state, batch.committee)
+        if member_of(state, author) is None or committee is None or batch.epoch > committee.epoch:
+            yield _shown(author, batch_id)
+
+
+def overrides_name_records(state: State) -> Iterator[str]:
+    """What was overridden lies in a batch of the same author."""
+    for (author, batch_id, index), _ in OVERRIDES.items(state):
+        if not BATCHES.has(state, (author, batch_id)) or not 0 <= index < LEAVES_PER_BATCH:
+            yield _shown(author, batch_id, index)
+
+
+def successors_come_later(state: State) -> Iterator[str]:
+    """A superseded version names a successor: of the same author, in another batch, anchored no earlier."""
+    for (author, batch_id, index), override in OVERRIDES.items(state):
+        successor = override.successor
+        if successor is None:
+            if override.fate is Fate.SUPERSEDED:
+                yield _shown(author, batch_id, index)
+            continue
+        old, new = BATCHES.get(state, (author, batch_id)), BATCHES.get(state, (author, successor.batch_id))
+        if successor.batch_id == batch_id or old is None or new is None or new.height < old.height:
+            yield _shown(author, batch_id, index)
+
+
+def _shown(author: MemberId, batch_id: BatchId, *index: int) -> str:
+    return "/".join((author, batch_id.hex(), *map(str, index)))
+
+
+INVARIANTS = (batches_have_authors_and_keepers, overrides_name_records, successors_come_later)

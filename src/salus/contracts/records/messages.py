@@ -1,0 +1,39 @@
+"""What an author may say of sealed records: that a batch exists, and that one of its own versions no longer counts."""
+
+from salus.core.ids import BatchId, CommitteeId, Digest, Epoch, LeafIndex, Seat, Signature, TimeMs
+from salus.core.wire import Message, Record
+
+
+class SeatReceipt(Record, tag="records.receipt/1", frozen=True):
+    """A keeper's signature that it holds its shares of a batch until `good_until`, see `statements.deposited`."""
+
+    seat: Seat
+    good_until: TimeMs
+    signature: Signature
+
+
+class Supersede(Record, tag="records.supersede/1", frozen=True):
+    """An older version of the sponsor's, and the leaf of the new batch that takes its place."""
+
+    batch_id: BatchId
+    index: LeafIndex
+    successor_index: LeafIndex
+
+
+class Anchor(Message, tag="records.anchor/1", frozen=True):
+    """Make up to 1,024 sealed records final, of many patients, as one entry. The sponsor is their author."""
+
+    batch_id: BatchId
+    root: Digest
+    share_root: Digest
+    committee: CommitteeId
+    epoch: Epoch
+    receipts: tuple[SeatReceipt, ...]  # At least a quorum, by rising seat.
+    supersedes: tuple[Supersede, ...]
+
+
+class Withdraw(Message, tag="records.withdraw/1", frozen=True):
+    """Take one own record out of use, such as a document filed under the wrong patient."""
+
+    batch_id: BatchId
+    index: LeafIndex

@@ -1,0 +1,21 @@
+"""What other rooms ask of records. All need the author: batch ids are scoped to it."""
+
+from salus.contracts.records.tables import BATCHES, OVERRIDES, Batch, Override
+from salus.core.ids import BatchId, MemberId
+from salus.state.state import State
+
+
+def batch_of(state: State, author: MemberId, batch_id: BatchId) -> Batch | None:
+    """A batch on the ledger."""
+    return BATCHES.get(state, (author, batch_id))
+
+
+def fate_of(state: State, author: MemberId, batch_id: BatchId, index: int) -> Override | None:
+    """What became of a version; None while it counts, and also where its batch is not on the ledger."""
+    return OVERRIDES.get(state, (author, batch_id, index))
+
+
+def is_current(state: State, author: MemberId, batch_id: BatchId, index: int) -> bool:
+    """Whether a version counts: its batch is on the ledger, and nothing took its place."""
+    known = BATCHES.has(state, (author, batch_id))
+    return known and not OVERRIDES.has(state, (author, batch_id, index))

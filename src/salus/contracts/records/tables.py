@@ -1,0 +1,46 @@
+"""What the ledger keeps of records: one entry per batch, one per version that no longer counts."""
+
+from enum import Enum
+from typing import Final
+
+from salus.core.ids import BatchId, CommitteeId, Digest, Epoch, Height, LeafIndex, MemberId
+from salus.core.wire import Record
+from salus.state.keys import Bytes, Integer, Text
+from salus.state.table import Table
+
+
+class Batch(Record, tag="records.batch/1", frozen=True):
+    """A sealed batch. Its author and id are its key."""
+
+    root: Digest
+    share_root: Digest
+    committee: CommitteeId
+    epoch: Epoch
+    height: Height
+
+
+class Fate(Enum):
+    """Why a version no longer counts."""
+
+    SUPERSEDED = "superseded"
+    WITHDRAWN = "withdrawn"
+
+
+class Successor(Record, tag="records.successor/1", frozen=True):
+    """The version that took another's place; by the same author."""
+
+    batch_id: BatchId
+    index: LeafIndex
+
+
+class Override(Record, tag="records.override/1", frozen=True):
+    """What became of a version."""
+
+    fate: Fate
+    successor: Successor | None  # Kept when a superseded version is withdrawn later.
+
+
+BATCHES: Final = Table[tuple[MemberId, BatchId], Batch]("records/batch/", Batch, Text(), Bytes(16))
+OVERRIDES: Final = Table[tuple[MemberId, BatchId, int], Override](
+    "records/override/", Override, Text(), Bytes(16), Integer()
+)

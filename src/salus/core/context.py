@@ -1,0 +1,25 @@
+"""What a transition may know besides the state and its message: who signed, which block, what time it says."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from salus.core.ids import ChainId, Height, MemberId, PublicKey, Signature, TimeMs
+
+Verify = Callable[[PublicKey, bytes, Signature], bool]  # Ed25519; a pure function, so its verdicts may be remembered.
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """One transaction inside one block. `signers` holds keys whose signatures over this transaction were verified."""
+
+    chain: ChainId
+    height: Height
+    time: TimeMs  # Block time: the same on every member.
+    valid_until: TimeMs  # The transaction's own limit; receipts it carries must not run out before it.
+    sponsor: MemberId
+    signers: frozenset[PublicKey]
+    verify: Verify
+
+    def signed_by(self, key: PublicKey) -> bool:
+        """Whether this key signed the transaction."""
+        return key in self.signers

@@ -1,0 +1,99 @@
+"""How members speak to each other: typed messages as bytes, over whatever carries them.
+
+The in-process form (`node.local`) and HTTP carry the same bytes with the same time-outs and errors. Nothing crosses by
+reference. A `Door` is the receiving end: one handler per message type, chosen by the message's tag.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol, TypeVar
+
+from salus.core.errors import MalformedError, RefusalError, SalusError, UnavailableError
+from salus.core.ids import MemberId
+from salus.core.wire import Record, decode, encode
+
+R = TypeVar("R", bound=Record)
+Handler = Callable[[MemberId, Any], Awaitable[Record]]
+
+TIMEOUT_S = 10  # For one call; what takes longer counts as away.
+
+
+class Transport(Protocol):
+    """Carries one request to a member and its reply back.
+
+    Raises:
+        UnavailableError: the member did not answer in time, or cannot be reached. The request may have been carried out.
+    """
+
+    async def call(self, to: MemberId, request: bytes) -> bytes:
+        """Send a request, wait for the reply."""
+
+
+class Said(Record, tag="transport.error/1", frozen=True):
+    """The reply of a peer that raised: its family and code, never its facts."""
+
+    family: str
+    code: str
+
+
+class PeerRefusalError(RefusalError):
+    """A peer refused."""
+
+    def __init__(self, said: str, **facts: str) -> None:
+        super().__init__(said=said, **facts)
+        self.said = said  # The peer's own code.
+
+    code = "transport.refused"
+
+
+class PeerMalformedError(MalformedError):
+    """A peer could not read what we sent, or sent what we cannot read."""
+
+    code = "transport.malformed"
+
+
+class PeerUnavailableError(UnavailableError):
+    """A peer is away, or answered that it cannot serve now."""
+
+    code = "transport.unavailable"
+
+
+async def ask(transport: Transport, to: MemberId, request: Record, reply: type[R]) -> R:
+    """Send a typed request and read a typed reply; a peer's error is raised here in its own family."""
+    answer: Any = decode(Said | reply, await transport.call(to, encode(request)))  # type: ignore[arg-type]
+    if not isinstance(answer, Said):
+        return answer  # type: ignore[no-any-return]
+    if answer.family == "refused":
+        raise PeerRefusalError(answer.code, peer=to)
+    if answer.family == "malformed":
+        raise PeerMalformedError(peer=to, said=answer.code)
+    raise PeerUnavailableError(peer=to, said=answer.code)
+
+
+class Door:
+    """The receiving end of one member: what may be asked of it, and by whom each request is handled."""
+
+    def __init__(self) -> None:
+        self._handlers: dict[type[Record], Handler] = {}
+        self._shape: Any = None
+
+    def answer(self, request: type[Record], handler: Handler) -> None:
+        """Let `handler` answer requests of this type."""
+        self._handlers[request] = handler
+        self._shape = request if self._shape is None else self._shape | request
+
+    async def handle(self, sender: MemberId, data: bytes) -> bytes:
+        """Answer one request; errors of the four families become a `Said`, anything else propagates."""
+        try:
+            request = decode(self._shape, data)
+            return encode(await self._handlers[type(request)](sender, request))
+        except SalusError as error:
+            return encode(Said(family=family(error), code=error.code))
+
+
+def family(error: SalusError) -> str:
+    """Which of the families an error belongs to, as peers may learn it: a broken node is merely away to them."""
+    if isinstance(error, RefusalError):
+        return "refused"
+    if isinstance(error, MalformedError):
+        return "malformed"
+    return "unavailable"

@@ -1,0 +1,76 @@
+"""Canonical bytes: one value has one encoding, so that digests and signatures mean one thing.
+
+Everything signed, hashed, stored or sent is a frozen `Struct` in MessagePack, positional (fields are an array in the
+order they are declared), and carries a versioned tag. `decode` encodes again and compares: an integer written long, a
+map, or a trailing field is `MalformedError`. Field sizes are part of their types (`core.ids`).
+"""
+
+from functools import cache
+from typing import Any, TypeVar, cast
+
+import msgspec
+
+from salus.core.errors import MalformedError
+
+T = TypeVar("T")
+
+
+class Struct(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Base of all data that becomes bytes: frozen, positional."""
+
+
+class Message(Struct, frozen=True):
+    """What a party asks of the ledger. Subclasses carry a tag such as `cells.freeze/1`."""
+
+
+class Record(Struct, frozen=True):
+    """What a table keeps, or what members send each other. Subclasses carry a tag such as `cells.cell/1`."""
+
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+def encode(value: object) -> bytes:
+    """The one encoding of a value."""
+    return _encoder.encode(value)
+
+
+@cache
+def _decoder(shape: Any) -> msgspec.msgpack.Decoder[Any]:
+    return msgspec.msgpack.Decoder(shape)
+
+
+def decode(shape: type[T], data: bytes) -> T:
+    """Read a value of this shape.
+
+    Raises:
+        MalformedError: the bytes are not a value of this shape, or not its one encoding.
+    """
+    try:
+        value = _decoder(shape).decode(data)
+    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError):
+        raise MalformedError(reason=_shape_name(shape)) from None
+    if _encoder.encode(value) != data:
+        raise MalformedError(reason="not canonical")
+    return cast(T, value)
+
+
+def reopen(shape: type[T], data: bytes) -> T:
+    """Read what this member itself encoded and kept under a key or a digest: no second look at its form.
+
+    Raises:
+        MalformedError: the bytes are not a value of this shape.
+    """
+    try:
+        return cast(T, _decoder(shape).decode(data))
+    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError):
+        raise MalformedError(reason=_shape_name(shape)) from None
+
+
+def replace(value: T, **changes: object) -> T:
+    """A copy with some fields changed."""
+    return cast(T, msgspec.structs.replace(cast(Any, value), **changes))
+
+
+def _shape_name(shape: object) -> str:
+    return f"not a {getattr(shape, '__name__', 'message')}"

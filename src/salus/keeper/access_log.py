@@ -1,0 +1,185 @@
+"""The access log: who used whose record, durable before any answer leaves, its head anchored on the ledger.
+
+Entries are numbered in the log and per subject, and chained per subject. The log's root is that of a map from keyed
+subject to last number and head (`state.tree`): when it stands on the ledger, no entry before it can be dropped or
+changed without the patient, or an auditor, seeing it. Keepers log what they release, authors what they open of their own.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from salus.core.clock import Clock
+from salus.core.ids import DAY_MS, MINUTE_MS, NO_DIGEST, Digest, MemberId, SubjectId, TimeMs
+from salus.core.wire import encode, reopen
+from salus.crypto.digests import tagged
+from salus.keeper.messages import LogEntry, LogTold, log_entry_digest
+from salus.keeper.store import LOG, SqlPages, SubjectStore, reported
+from salus.state import tree
+from salus.state.proofs import prove
+
+ROOT_DUE_MS = MINUTE_MS  # How long an entry may wait for a root on the ledger.
+
+Fill = Callable[[int, int, Digest], LogEntry]  # Number, subject's number, previous head: the entry that takes them.
+
+
+@dataclass(frozen=True, slots=True)
+class Uses:
+    """How often a person has read in the last day."""
+
+    reads: int
+    break_glass: int
+
+
+class AccessLog:
+    """One member's log, in its subject store. Not for two threads."""
+
+    def __init__(self, member: MemberId, store: SubjectStore, clock: Clock) -> None:
+        self._member = member
+        self._store = store
+        self._clock = clock
+        self._pages = SqlPages(store)
+        with reported():
+            newest = store.connection.execute(sa.select(sa.func.max(LOG.c.number))).scalar()
+        self._number = newest or 0
+        self._oldest_unanchored = self._find_unanchored()
+
+    def append(self, subject: SubjectId, person: bytes, fill: Fill) -> LogEntry:
+        """Write one entry; durable on return."""
+        tag = self._store.tag(subject)
+        row = self._last(tag)
+        subject_number, previous = (0, NO_DIGEST) if row is None else (row.subject_number, bytes(row.head))
+        with self._store.commit("log.append") as connection:
+            entry = fill(self._number + 1, subject_number + 1, previous)
+            data = encode(entry)
+            connection.execute(
+                LOG.insert().values(
+                    number=entry.number,
+                    tag=tag,
+                    subject_number=entry.subject_number,
+                    head=log_entry_digest(data),
+                    person=self._store.keyed("person", person),
+                    break_glass=entry.purpose == "BTG",
+                    time=entry.time,
+                    wrapped=self._store.wrapped(tag, data, _context(entry.number)),
+                )
+            )
+        self._number = entry.number
+        if self._oldest_unanchored is None:
+            self._oldest_unanchored = entry.time
+        return entry
+
+    def entries(self, subject: SubjectId, after: int = 0) -> list[bytes]:
+        """A subject's entries with a higher number, encoded, by rising number."""
+        tag = self._store.tag(subject)
+        query = sa.select(LOG.c.number, LOG.c.wrapped).where(LOG.c.tag == tag, LOG.c.subject_number > after)
+        rows = self._store.connection.execute(query.order_by(LOG.c.subject_number)).all()
+        return [self._store.unwrapped(tag, row.wrapped, _context(row.number)) for row in rows]
+
+    def uses(self, person: bytes) -> Uses:
+        """How often this person has read here in the last 24 hours."""
+        since = self._clock() - DAY_MS
+        query = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(sa.cast(LOG.c.break_glass, sa.Integer)), 0))
+        where = (LOG.c.person == self._store.keyed("person", person), LOG.c.time > since)
+        reads, break_glass = self._store.connection.execute(query.where(*where)).one()
+        return Uses(reads=int(reads), break_glass=int(break_glass))
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether an entry has waited longer than a minute for a root on the ledger."""
+        oldest = self._oldest_unanchored
+        return oldest is not None and self._clock() - oldest > ROOT_DUE_MS
+
+    @property
+    def has_news(self) -> bool:
+        """Whether there are entries that no root on the ledger covers."""
+        return self._oldest_unanchored is not None
+
+    def next_root(self) -> tuple[Digest, int]:
+        """Bring the map up to the newest entry: its root, and the number it covers. Durable on return."""
+        covered = self._meta_number("rooted")
+        if covered < self._number:
+            query = sa.select(LOG.c.tag, sa.func.max(LOG.c.subject_number)).where(LOG.c.number > covered)
+            changed = self._store.connection.execute(query.group_by(LOG.c.tag)).all()
+            with self._store.commit("log.root"):
+                changes = {self.subject_key(bytes(tag)): self._map_value(bytes(tag)) for tag, _ in changed}
+                tree.update(self._pages, dict(sorted(changes.items())))
+                self._store.set_meta("rooted", self._number.to_bytes(8, "big"))
+        return tree.root(self._pages), self._meta_number("rooted")
+
+    def anchored(self, number: int) -> None:
+        """Note that a root covering entries up to `number` stands on the ledger."""
+        with self._store.commit("log.anchored"):
+            self._store.set_meta("anchored", number.to_bytes(8, "big"))
+        self._oldest_unanchored = self._find_unanchored()
+
+    def told(self, subject: SubjectId, after: int) -> LogTold:
+        """A subject's entries and the proof of how many there are."""
+        tag = self._store.tag(subject)
+        key = self.subject_key(tag)
+        value = self._rooted_value(tag)
+        return LogTold(
+            where=self._member,
+            entries=tuple(self.entries(subject, after)),
+            subject_key=key,
+            anchored=value,
+            proof=encode(prove(self._pages, key)),
+            root=tree.root(self._pages),
+        )
+
+    def subject_key(self, tag: bytes) -> Digest:
+        """A subject's key in the map: says nothing to whoever lacks the KEK."""
+        return tagged("log.subject", tag)
+
+    def broken_chains(self) -> list[int]:
+        """Numbers of entries that do not follow from the one before: none, unless somebody altered the log."""
+        broken: list[int] = []
+        heads: dict[bytes, tuple[int, Digest]] = {}
+        query = sa.select(LOG.c.number, LOG.c.tag, LOG.c.subject_number, LOG.c.head, LOG.c.wrapped)
+        for row in self._store.connection.execute(query.order_by(LOG.c.number)):
+            tag = bytes(row.tag)
+            data = self._store.unwrapped(tag, row.wrapped, _context(row.number))
+            entry = reopen(LogEntry, data)
+            number, head = heads.get(tag, (0, NO_DIGEST))
+            follows = entry.previous == head and entry.subject_number == number + 1 == row.subject_number
+            if not follows or log_entry_digest(data) != row.head:
+                broken.append(row.number)
+            heads[tag] = (row.subject_number, bytes(row.head))
+        return broken
+
+    def _last(self, tag: bytes) -> sa.Row[tuple[int, bytes]] | None:
+        query = sa.select(LOG.c.subject_number, LOG.c.head).where(LOG.c.tag == tag)
+        return self._store.connection.execute(query.order_by(LOG.c.subject_number.desc()).limit(1)).first()
+
+    def _map_value(self, tag: bytes) -> bytes:
+        row = self._last(tag)
+        assert row is not None
+        return encode((row.subject_number, bytes(row.head)))
+
+    def _rooted_value(self, tag: bytes) -> bytes:
+        """The map's value for a subject at the last root: newer entries are not in it yet."""
+        query = sa.select(LOG.c.subject_number, LOG.c.head).where(
+            LOG.c.tag == tag, LOG.c.number <= self._meta_number("rooted")
+        )
+        row = self._store.connection.execute(query.order_by(LOG.c.subject_number.desc()).limit(1)).first()
+        return b"" if row is None else encode((row.subject_number, bytes(row.head)))
+
+    def _meta_number(self, name: str) -> int:
+        return int.from_bytes(self._store.meta(name) or b"", "big")
+
+    def _find_unanchored(self) -> TimeMs | None:
+        query = sa.select(sa.func.min(LOG.c.time)).where(LOG.c.number > self._meta_number("anchored"))
+        found = self._store.connection.execute(query).scalar()
+        return None if found is None else int(found)
+
+
+def _context(number: int) -> bytes:
+    return b"log" + number.to_bytes(8, "big")
+
+
+def entries_of(told: Sequence[LogTold]) -> list[LogEntry]:
+    """The union of several logs, by time."""
+    return sorted(
+        (reopen(LogEntry, data) for one in told for data in one.entries), key=lambda entry: (entry.time, entry.where)
+    )

@@ -1,0 +1,249 @@
+"""Taking shares of a batch into keeping: everything is checked before anything is stored, and stored before it is signed.
+
+    1. The envelope opens for this seat, and the author signed what is inside.
+    2. Headers lead to the batch root, share hashes to the share root, this seat's shares to their hashes.
+    3. Each subject's policy in force names the author as a writer; indices that fail are named, the rest may go on.
+    4. Shares, headers and salts are wrapped under each subject's key and are durable.
+    5. The receipt binds chain, epoch, both roots and a time until which the deposit is good without a block.
+
+The envelope itself is not kept. A record is served only once this keeper's own final state holds the batch.
+"""
+
+from collections.abc import Iterator
+from hashlib import sha256
+
+import sqlalchemy as sa
+
+from salus.contracts.cells.tables import Status
+from salus.contracts.consent.policy import is_writer
+from salus.contracts.members.reads import member_of
+from salus.contracts.records.batch import DIGEST_BYTES, leaf_levels, row_levels, share_row
+from salus.contracts.records.header import Header, leaf
+from salus.contracts.records.statements import deposited
+from salus.contracts.records.tables import BATCHES as LEDGER_BATCHES
+from salus.core.clock import Clock
+from salus.core.errors import MalformedError
+from salus.core.ids import HOUR_MS, BatchId, Digest, MemberId, SubjectId, TimeMs
+from salus.core.wire import Record, decode, encode, reopen
+from salus.crypto.batch_trees import Levels, prove_many
+from salus.crypto.hpke import OpeningKey
+from salus.crypto.signatures import SigningKey, verify
+from salus.keeper.errors import DepositConflictError, EnvelopeError, InconsistentDealerError
+from salus.keeper.messages import (
+    BatchShares,
+    Deposit,
+    Deposited,
+    DepositRefused,
+    Entry,
+    Signed,
+    batch_statement,
+    info,
+)
+from salus.keeper.policies import Policies
+from salus.keeper.seats import own_seat
+from salus.keeper.store import BATCHES, HOLDINGS, SubjectStore, upsert
+from salus.machine.view import View
+
+GOOD_MS = 2 * HOUR_MS  # How long a deposit waits for its batch; transactions are valid for at most one hour.
+SHARE_BYTES = 32
+
+
+class Holding(Record, tag="h/1", frozen=True):
+    """What a keeper holds of one subject in one batch, and the paths of those records to both roots."""
+
+    entries: tuple[Entry, ...]
+    leaf_proof: bytes
+    row_proof: bytes
+
+
+class Deposits:
+    """The keeper's side of sealing."""
+
+    def __init__(
+        self,
+        member: MemberId,
+        store: SubjectStore,
+        view: View,
+        policies: Policies,
+        opening_key: OpeningKey,
+        signing_key: SigningKey,
+        clock: Clock,
+    ) -> None:
+        self._member = member
+        self._store = store
+        self._view = view
+        self._policies = policies
+        self._opening_key = opening_key
+        self._signing_key = signing_key
+        self._clock = clock
+
+    async def accept(self, sender: MemberId, deposit: Deposit) -> Deposited | DepositRefused:
+        """Check, store, sign. Safe to repeat: the same batch gives a receipt again.
+
+        Raises, in this order:
+            EnvelopeError: it does not open, is for another chain or seat, or its author did not sign it.
+            NotSeatedError: this member does not hold the seat, or the epoch has passed.
+            InconsistentDealerError: headers, hashes or shares do not lead to the roots.
+            DepositConflictError: the ledger holds this batch under other roots.
+        """
+        shares = self._opened(sender, deposit)
+        committee = own_seat(self._view.state, shares.committee, shares.seat, self._member)
+        if shares.epoch != committee.epoch:
+            raise InconsistentDealerError(reason="another epoch", epoch=committee.epoch)
+        by_subject, leaves, rows = check_shares(shares, len(committee.seats))
+        final = LEDGER_BATCHES.get(self._view.state, (shares.author, shares.batch_id))
+        if final is not None and (final.root, final.share_root) != (shares.root, shares.share_root):
+            raise DepositConflictError(batch_id=shares.batch_id)
+        refused = await self._refused(shares, by_subject)
+        if refused:
+            return DepositRefused(indices=tuple(sorted(refused)))
+        good_until = max(self._view.time, self._clock()) + GOOD_MS
+        self._keep(shares, by_subject, leaves, rows, good_until)
+        statement = deposited(
+            chain=shares.chain,
+            author=shares.author,
+            batch_id=shares.batch_id,
+            root=shares.root,
+            share_root=shares.share_root,
+            committee=shares.committee,
+            epoch=shares.epoch,
+            good_until=good_until,
+        )
+        return Deposited(seat=shares.seat, good_until=good_until, signature=self._signing_key.sign(statement))
+
+    def missing(self, author: MemberId, batches: tuple[tuple[BatchId, Digest], ...]) -> tuple[BatchId, ...]:
+        """Which of an author's batches, by id and root, are not held here: what its outbox deals again."""
+        query = sa.select(BATCHES.c.batch_id, BATCHES.c.root).where(BATCHES.c.author == author)
+        wanted = query.where(BATCHES.c.batch_id.in_([batch_id for batch_id, _ in batches]))
+        held = {(bytes(row.batch_id), bytes(row.root)) for row in self._store.connection.execute(wanted)}
+        return tuple(batch_id for batch_id, root in batches if (batch_id, root) not in held)
+
+    def holdings_of(self, subject: SubjectId) -> Iterator[tuple[MemberId, BatchId, Digest, Holding]]:
+        """Everything held of a subject: author, batch, root, content."""
+        tag = self._store.tag(subject)
+        query = sa.select(HOLDINGS.c.author, HOLDINGS.c.batch_id, HOLDINGS.c.root, HOLDINGS.c.wrapped)
+        rows = self._store.connection.execute(query.where(HOLDINGS.c.tag == tag)).all()
+        for author, batch_id, root, wrapped in rows:
+            data = self._store.unwrapped(tag, wrapped, _context(author, batch_id, root))
+            yield author, batch_id, root, reopen(Holding, data)
+
+    def tags_in(self, author: MemberId, batch_id: BatchId) -> list[bytes]:
+        """The tags of subjects with records in a batch."""
+        query = sa.select(HOLDINGS.c.tag).where(HOLDINGS.c.author == author, HOLDINGS.c.batch_id == batch_id)
+        return [bytes(row.tag) for row in self._store.connection.execute(query)]
+
+    def drop_expired(self) -> int:
+        """Forget deposits whose batch did not become final in time; how many."""
+        state = self._view.state
+        query = sa.select(BATCHES.c.author, BATCHES.c.batch_id, BATCHES.c.root)
+        rows = self._store.connection.execute(query.where(BATCHES.c.good_until < self._view.time)).all()
+        dropped = 0
+        with self._store.commit("keeper.drop") as connection:
+            for author, batch_id, root in rows:
+                final = LEDGER_BATCHES.get(state, (author, batch_id))
+                if final is not None and final.root == root:
+                    continue
+                for table in (BATCHES, HOLDINGS):
+                    where = (table.c.author == author, table.c.batch_id == batch_id, table.c.root == root)
+                    connection.execute(table.delete().where(*where))
+                dropped += 1
+        return dropped
+
+    def _opened(self, sender: MemberId, deposit: Deposit) -> BatchShares:
+        chain = self._view.chain
+        try:
+            signed = decode(Signed, self._opening_key.open(deposit.sealed, info(chain, "deposit")))
+            shares = decode(BatchShares, signed.body)
+        except MalformedError:
+            raise EnvelopeError(seat=deposit.seat) from None
+        author = member_of(self._view.state, shares.author)
+        if shares.chain != chain or shares.seat != deposit.seat or shares.author != sender or author is None:
+            raise EnvelopeError(seat=deposit.seat)
+        if not verify(author.keys.ledger, batch_statement(signed.body), signed.signature):
+            raise EnvelopeError(seat=deposit.seat)
+        return shares
+
+    async def _refused(
+        self, shares: BatchShares, by_subject: dict[SubjectId, list[tuple[Entry, Header]]]
+    ) -> list[int]:
+        refused: list[int] = []
+        for subject, entries in by_subject.items():
+            held = await self._policies.current(subject)
+            may_write = (
+                held is not None
+                and held.cell.status is not Status.CLOSED
+                and held.cell.committee == shares.committee
+                and is_writer(held.policy, shares.author, self._clock())
+            )
+            if not may_write:
+                refused += [entry.index for entry, _ in entries]
+        return refused
+
+    def _keep(
+        self,
+        shares: BatchShares,
+        by_subject: dict[SubjectId, list[tuple[Entry, Header]]],
+        leaves: Levels,
+        rows: Levels,
+        good_until: TimeMs,
+    ) -> None:
+        place = {"author": shares.author, "batch_id": shares.batch_id, "root": shares.root}
+        context = _context(shares.author, shares.batch_id, shares.root)
+        with self._store.commit("keeper.deposit") as connection:
+            holdings: list[dict[str, object]] = []
+            for subject, entries in by_subject.items():
+                indices = [entry.index for entry, _ in entries]
+                holding = Holding(
+                    entries=tuple(entry for entry, _ in entries),
+                    leaf_proof=prove_many(leaves, indices),
+                    row_proof=prove_many(rows, indices),
+                )
+                tag = self._store.tag(subject)
+                holdings.append({"tag": tag, **place, "wrapped": self._store.wrapped(tag, encode(holding), context)})
+            upsert(connection, HOLDINGS, holdings)
+            upsert(connection, BATCHES, [{**place, "share_root": shares.share_root, "good_until": good_until}])
+
+
+def check_shares(
+    shares: BatchShares, seats: int
+) -> tuple[dict[SubjectId, list[tuple[Entry, Header]]], Levels, Levels]:
+    """Entries by subject, and both trees, if everything leads to the roots.
+
+    Raises:
+        InconsistentDealerError: an index out of order, a header of another place, a share that is not its hash, or
+            another root.
+    """
+    by_subject: dict[SubjectId, list[tuple[Entry, Header]]] = {}
+    leaves: dict[int, Digest] = {}
+    rows: dict[int, Digest] = {}
+    start = DIGEST_BYTES * (shares.seat - 1)
+    previous = -1
+    for entry in shares.entries:
+        index, share_hashes = entry.index, entry.share_hashes
+        header = decode(Header, entry.header)
+        record = header.record
+        if index <= previous or (record.index, record.batch_id, record.author) != (
+            index,
+            shares.batch_id,
+            shares.author,
+        ):
+            raise InconsistentDealerError(reason="a header of another place", index=index)
+        if len(share_hashes) != DIGEST_BYTES * seats or len(entry.share) != SHARE_BYTES:
+            raise InconsistentDealerError(reason="not one share hash per seat", index=index)
+        if sha256(entry.share).digest() != share_hashes[start : start + DIGEST_BYTES]:
+            raise InconsistentDealerError(reason="a share is not its hash", index=index)
+        leaves[index] = leaf(entry.salt, entry.header)
+        rows[index] = share_row(share_hashes)
+        by_subject.setdefault(header.subject, []).append((entry, header))
+        previous = index
+    leaf_tree = leaf_levels(leaves, shares.dummy_seed)
+    row_tree = row_levels(rows, shares.dummy_seed)
+    if leaf_tree[-1] != shares.root:
+        raise InconsistentDealerError(reason="headers do not lead to the root")
+    if row_tree[-1] != shares.share_root:
+        raise InconsistentDealerError(reason="share hashes do not lead to the share root")
+    return by_subject, leaf_tree, row_tree
+
+
+def _context(author: MemberId, batch_id: BatchId, root: Digest) -> bytes:
+    return b"holding" + author.encode() + batch_id + root

@@ -1,0 +1,250 @@
+"""The policies a keeper holds: which version a cell's commitment stands for, and what a custodian may not do alone.
+
+A version is deposited before its cell advances, so a keeper holds the next one beside the one in force. Which is in
+force, the keeper's own final state says: digests are compared, not versions. A policy that is missing is fetched from
+other seats; until it is here, nothing of that subject is served.
+"""
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from salus.contracts.cells.reads import cell_of
+from salus.contracts.cells.statements import held as held_statement
+from salus.contracts.cells.tables import Cell, Status
+from salus.contracts.consent.narrowing import narrows
+from salus.contracts.consent.policy import PolicySet, check_policy, commitment, is_subject_of, is_writer
+from salus.contracts.members.reads import committee_of, member_of
+from salus.core.errors import MalformedError, SalusError
+from salus.core.ids import DAY_MS, CellId, Digest, MemberId, SubjectId, TimeMs
+from salus.core.transport import Transport, ask
+from salus.core.wire import decode, encode, reopen
+from salus.crypto.hpke import OpeningKey, seal
+from salus.crypto.signatures import SigningKey, verify
+from salus.keeper.errors import EnvelopeError, NotSeatedError, PolicyError, WideningWaitsError
+from salus.keeper.messages import (
+    Cosignature,
+    PolicyDeposit,
+    PolicyFound,
+    PolicyHeld,
+    PolicyWanted,
+    SealedPolicy,
+    info,
+    widening_statement,
+)
+from salus.keeper.seats import own_seat, seats_of
+from salus.keeper.store import POLICIES, SubjectStore, upsert
+from salus.machine.view import View
+
+WIDENING_WAITS_MS = DAY_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A subject's policy in force, and the cell that commits to it."""
+
+    policy: PolicySet
+    commitment: Digest
+    cell: Cell
+
+
+class Policies:
+    """The keeper's side of consent changes."""
+
+    def __init__(
+        self,
+        member: MemberId,
+        store: SubjectStore,
+        view: View,
+        transport: Transport,
+        opening_key: OpeningKey,
+        signing_key: SigningKey,
+    ) -> None:
+        self._member = member
+        self._store = store
+        self._view = view
+        self._transport = transport
+        self._opening_key = opening_key
+        self._signing_key = signing_key
+        self._cells: dict[bytes, CellId] = {}  # By a subject's tag.
+        self._known: dict[tuple[CellId, Digest], PolicySet] = {}
+
+    async def accept(self, _sender: MemberId, sealed: SealedPolicy) -> PolicyHeld:
+        """Hold the next version of a policy, and sign that it is held. Safe to repeat.
+
+        Raises, in this order:
+            EnvelopeError: it does not open for this seat.
+            MalformedError: the policy cannot mean what it says (see `consent.policy.check_policy`).
+            PolicyError: another chain, another cell's subject, or not the version after the one in force.
+            NotSeatedError: this member holds no seat in the cell's committee.
+            WideningWaitsError: a custodian widens without a second writer, less than 24 hours after the notice.
+        """
+        deposit = self._opened(sealed)
+        policy = deposit.policy
+        check_policy(policy)
+        if policy.chain != self._view.chain or not is_subject_of(policy):
+            raise PolicyError(reason="another chain, or not this cell's subject")
+        cell = cell_of(self._view.state, policy.cell)
+        named = commitment(policy)
+        current = cell is not None and cell.commitment == named
+        if not current and policy.version != (0 if cell is None else cell.version + 1):
+            raise PolicyError(reason="not the next version", version=policy.version)
+        if cell is not None and not current:
+            await self._check_custodian(policy, named, cell, deposit)
+        self._keep(policy, named)
+        return self._signed(policy, named, cell, sealed)
+
+    async def current(self, subject: SubjectId) -> Held | None:
+        """The policy in force for a subject, by this keeper's own final state; none if it is not known here.
+
+        Raises:
+            UnavailableError: the policy in force is not held here and no other seat gave it.
+        """
+        cell_id = self._cell_of(self._store.tag(subject))
+        if cell_id is None:
+            return None
+        cell = cell_of(self._view.state, cell_id)
+        if cell is None:
+            return None
+        policy = self._held(cell_id, cell.commitment) or await self._fetched(cell_id, cell)
+        if policy is None:
+            return None
+        return Held(policy=policy, commitment=cell.commitment, cell=cell)
+
+    async def told(self, sender: MemberId, wanted: PolicyWanted) -> PolicyFound:
+        """Give another seat of the same committee a policy that it misses."""
+        committee = committee_of(self._view.state, wanted.committee)
+        if committee is None or wanted.seat > len(committee.seats):
+            raise NotSeatedError(seat=wanted.seat)
+        holder = committee.seats[wanted.seat - 1]
+        cell = cell_of(self._view.state, wanted.cell_id)
+        if holder.member != sender or cell is None or cell.committee != wanted.committee:
+            raise NotSeatedError(seat=wanted.seat)
+        policy = self._held(wanted.cell_id, wanted.commitment)
+        if policy is None:
+            return PolicyFound(sealed=b"")
+        return PolicyFound(sealed=seal(holder.sealing, encode(policy), info(self._view.chain, "policy copy")))
+
+    def _opened(self, sealed: SealedPolicy) -> PolicyDeposit:
+        try:
+            data = self._opening_key.open(sealed.sealed, info(self._view.chain, "policy"))
+        except MalformedError:
+            raise EnvelopeError(seat=sealed.seat) from None
+        return decode(PolicyDeposit, data)
+
+    async def _check_custodian(self, policy: PolicySet, named: Digest, cell: Cell, deposit: PolicyDeposit) -> None:
+        old = self._held(policy.cell, cell.commitment) or await self._fetched(policy.cell, cell)
+        if old is None:
+            raise PolicyError(reason="the version in force is not held here", version=cell.version)
+        if old.subject != policy.subject:
+            raise PolicyError(reason="another subject", version=policy.version)
+        if old.custodian is None or narrows(old, policy):
+            return
+        if deposit.evidence is None:
+            raise WideningWaitsError(reason="a digest of evidence is missing")
+        if deposit.cosignature is not None and self._is_second_writer(old, named, deposit.evidence, deposit.cosignature):
+            return
+        noticed = self._noticed(policy, named)
+        if self._view.time < noticed + WIDENING_WAITS_MS:
+            raise WideningWaitsError(until=noticed + WIDENING_WAITS_MS)
+
+    def _is_second_writer(self, old: PolicySet, named: Digest, evidence: Digest, by: Cosignature) -> bool:
+        writer = member_of(self._view.state, by.member)
+        return (
+            writer is not None
+            and by.member != old.custodian
+            and is_writer(old, by.member, self._view.time)
+            and verify(writer.keys.ledger, widening_statement(self._view.chain, named, evidence), by.signature)
+        )
+
+    def _noticed(self, policy: PolicySet, named: Digest) -> TimeMs:
+        """When this widening was first asked for here; from now on, if it is new."""
+        query = sa.select(POLICIES.c.noticed).where(POLICIES.c.cell == policy.cell, POLICIES.c.commitment == named)
+        row = self._store.connection.execute(query).first()
+        if row is not None:
+            return int(row.noticed)
+        self._keep(policy, named)
+        return self._view.time
+
+    def _keep(self, policy: PolicySet, named: Digest) -> None:
+        if self._held(policy.cell, named) is not None:
+            return
+        tag = self._store.tag(policy.subject)
+        with self._store.commit("keeper.policy") as connection:
+            row = {
+                "cell": policy.cell,
+                "commitment": named,
+                "tag": tag,
+                "version": policy.version,
+                "noticed": self._view.time,
+                "wrapped": self._store.wrapped(tag, encode(policy), b"policy" + named),
+            }
+            upsert(connection, POLICIES, [row])
+        self._cells[tag] = policy.cell
+
+    def _signed(self, policy: PolicySet, named: Digest, cell: Cell | None, sealed: SealedPolicy) -> PolicyHeld:
+        if cell is None:
+            return PolicyHeld(seat=sealed.seat, signature=None)  # `create` needs no receipt.
+        committee = own_seat(self._view.state, cell.committee, sealed.seat, self._member)
+        statement = held_statement(
+            chain=policy.chain,
+            cell_id=policy.cell,
+            version=policy.version,
+            commitment=named,
+            committee=cell.committee,
+            epoch=committee.epoch,
+        )
+        return PolicyHeld(seat=sealed.seat, signature=self._signing_key.sign(statement))
+
+    def _cell_of(self, tag: bytes) -> CellId | None:
+        cell_id = self._cells.get(tag)
+        if cell_id is None:
+            row = self._store.connection.execute(sa.select(POLICIES.c.cell).where(POLICIES.c.tag == tag)).first()
+            if row is None:
+                return None
+            cell_id = self._cells[tag] = bytes(row.cell)
+        return cell_id
+
+    def _held(self, cell_id: CellId, named: Digest) -> PolicySet | None:
+        policy = self._known.get((cell_id, named))
+        if policy is None:
+            query = sa.select(POLICIES.c.tag, POLICIES.c.wrapped)
+            found = query.where(POLICIES.c.cell == cell_id, POLICIES.c.commitment == named)
+            row = self._store.connection.execute(found).first()
+            if row is None:
+                return None
+            policy = reopen(PolicySet, self._store.unwrapped(row.tag, row.wrapped, b"policy" + named))
+            if len(self._known) >= 16_384:
+                self._known.clear()
+            self._known[cell_id, named] = policy
+        return policy
+
+    async def _fetched(self, cell_id: CellId, cell: Cell) -> PolicySet | None:
+        if cell.status is Status.CLOSED:
+            return None
+        committee = committee_of(self._view.state, cell.committee)
+        if committee is None:
+            return None
+        mine = next((seat for seat, holder in seats_of(committee) if holder.member == self._member), None)
+        if mine is None:
+            return None
+        wanted = PolicyWanted(committee=cell.committee, seat=mine, cell_id=cell_id, commitment=cell.commitment)
+        for _, holder in seats_of(committee):
+            if holder.member == self._member:
+                continue
+            policy = await self._asked(holder.member, wanted)
+            if policy is not None:
+                self._keep(policy, cell.commitment)
+                return policy
+        return None
+
+    async def _asked(self, peer: MemberId, wanted: PolicyWanted) -> PolicySet | None:
+        try:
+            found = await ask(self._transport, peer, wanted, PolicyFound)
+            if not found.sealed:
+                return None
+            data = self._opening_key.open(found.sealed, info(self._view.chain, "policy copy"))
+            policy = decode(PolicySet, data)
+        except SalusError:
+            return None
+        return policy if commitment(policy) == wanted.commitment else None

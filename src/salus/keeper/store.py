@@ -1,0 +1,280 @@
+"""What a keeper keeps on disk, through SQLAlchemy Core: every value about a subject wrapped under that subject's key.
+
+A subject's key is random and wrapped under the member's KEK, which never lies in the database: destroying the key, and
+the KEK after a rotation, erases the subject. Rows are found by a keyed tag, so a stolen database does not tell which
+handles it knows. Writes are durable when `commit` returns (SQLite: WAL, synchronous FULL).
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from hmac import digest as hmac_digest
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+
+from salus.core.errors import IntegrityError, UnavailableError
+from salus.core.faults import NO_FAULTS, Faults
+from salus.core.ids import CellId, Digest, MemberId, SubjectId
+from salus.crypto.at_rest import NONCE_BYTES, unwrap, wrap
+from salus.crypto.digests import derive
+from salus.crypto.errors import UnopenableError
+from salus.keeper.errors import StoreCorruptError
+
+FORMAT = 1
+KEY_BYTES = 32
+
+metadata = sa.MetaData()
+META = sa.Table("meta", metadata, sa.Column("name", sa.String, primary_key=True), sa.Column("value", sa.LargeBinary))
+SUBJECTS = sa.Table(
+    "subjects",
+    metadata,
+    sa.Column("tag", sa.LargeBinary(16), primary_key=True),
+    sa.Column("wrapped_key", sa.LargeBinary, nullable=False),
+)
+POLICIES = sa.Table(
+    "policies",
+    metadata,
+    sa.Column("cell", sa.LargeBinary(16), primary_key=True),
+    sa.Column("commitment", sa.LargeBinary(32), primary_key=True),
+    sa.Column("tag", sa.LargeBinary(16), nullable=False, index=True),
+    sa.Column("version", sa.BigInteger, nullable=False),
+    sa.Column("noticed", sa.BigInteger, nullable=False),  # Block time at which a custodian's widening was noticed.
+    sa.Column("wrapped", sa.LargeBinary, nullable=False),
+)
+BATCHES = sa.Table(
+    "batches",
+    metadata,
+    sa.Column("author", sa.String(32), primary_key=True),
+    sa.Column("batch_id", sa.LargeBinary(16), primary_key=True),
+    sa.Column("root", sa.LargeBinary(32), primary_key=True),
+    sa.Column("share_root", sa.LargeBinary(32), nullable=False),
+    sa.Column("good_until", sa.BigInteger, nullable=False, index=True),
+)
+HOLDINGS = sa.Table(
+    "holdings",
+    metadata,
+    sa.Column("tag", sa.LargeBinary(16), primary_key=True),
+    sa.Column("author", sa.String(32), primary_key=True),
+    sa.Column("batch_id", sa.LargeBinary(16), primary_key=True),
+    sa.Column("root", sa.LargeBinary(32), primary_key=True),
+    sa.Column("wrapped", sa.LargeBinary, nullable=False),
+)
+sa.Index("holdings_by_batch", HOLDINGS.c.author, HOLDINGS.c.batch_id)
+LOG = sa.Table(
+    "log",
+    metadata,
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("tag", sa.LargeBinary(16), nullable=False),
+    sa.Column("subject_number", sa.BigInteger, nullable=False),
+    sa.Column("head", sa.LargeBinary(32), nullable=False),
+    sa.Column("person", sa.LargeBinary(16), nullable=False),  # A keyed tag, to count a person's uses.
+    sa.Column("break_glass", sa.Boolean, nullable=False),
+    sa.Column("time", sa.BigInteger, nullable=False),
+    sa.Column("wrapped", sa.LargeBinary, nullable=False),
+)
+sa.Index("log_by_subject", LOG.c.tag, LOG.c.subject_number, unique=True)
+sa.Index("log_by_person", LOG.c.person, LOG.c.time)
+LOG_PAGES = sa.Table(
+    "log_pages",
+    metadata,
+    sa.Column("key", sa.LargeBinary, primary_key=True),
+    sa.Column("value", sa.LargeBinary, nullable=False),
+)
+
+
+class FormatError(IntegrityError):
+    """The store was written by another version of Salus."""
+
+    code = "keeper.store_format"
+
+
+class DiskError(UnavailableError):
+    """The store cannot be read or written now: full, read-only, or locked by another process."""
+
+    code = "keeper.disk"
+
+
+def sqlite_engine(path: Path) -> Engine:
+    """A durable SQLite database in one file."""
+    engine = sa.create_engine(f"sqlite:///{path}", connect_args={"check_same_thread": False}, poolclass=sa.StaticPool)
+
+    @sa.event.listens_for(engine, "connect")
+    def _settings(connection: sa.engine.interfaces.DBAPIConnection, _record: object) -> None:
+        cursor = connection.cursor()
+        for setting in ("journal_mode=WAL", "synchronous=FULL", "cache_size=-65536", "wal_autocheckpoint=8000"):
+            cursor.execute(f"PRAGMA {setting}")
+        cursor.close()
+
+    return engine
+
+
+class SubjectStore:
+    """Database, KEK, and the wrapping that ties every row of a subject to a key that can be destroyed.
+
+    Not for two threads. Keepers and authors use the same shape, each with its own folder, KEK and tables.
+    """
+
+    def __init__(self, engine: Engine, kek: bytes, schema: sa.MetaData = metadata, faults: Faults = NO_FAULTS) -> None:
+        self._engine = engine
+        self._kek = kek
+        self._index_key = derive(kek, "store", "index")
+        self.faults = faults
+        self._keys: dict[bytes, bytes] = {}
+        with reported():
+            schema.create_all(engine)
+            self.connection: Connection = engine.connect()
+            self._check_format()
+
+    def tag(self, subject: SubjectId) -> bytes:
+        """Where a subject's rows lie."""
+        return self.keyed("subject", subject)
+
+    def keyed(self, kind: str, value: bytes) -> bytes:
+        """A 16-byte tag by which a value is found, and that says nothing without the KEK."""
+        return hmac_digest(self._index_key, kind.encode() + b"\0" + value, "sha256")[:16]
+
+    def subject_key(self, tag: bytes) -> bytes | None:
+        """The key of a subject, if it is known here."""
+        key = self._keys.get(tag)
+        if key is None:
+            row = self.connection.execute(sa.select(SUBJECTS.c.wrapped_key).where(SUBJECTS.c.tag == tag)).first()
+            if row is None:
+                return None
+            key = self._opened(self._kek, row.wrapped_key, b"subject key" + tag)
+            self._remember(tag, key)
+        return key
+
+    def new_subject_key(self, tag: bytes) -> bytes:
+        """The key of a subject, made if it is not known yet."""
+        key = self.subject_key(tag)
+        if key is None:
+            key = os.urandom(KEY_BYTES)
+            wrapped = wrap(self._kek, os.urandom(NONCE_BYTES), key, b"subject key" + tag)
+            self.connection.execute(SUBJECTS.insert().values(tag=tag, wrapped_key=wrapped))
+            self._remember(tag, key)
+        return key
+
+    def wrapped(self, tag: bytes, data: bytes, context: bytes) -> bytes:
+        """Data of a subject under its key; the subject must be known."""
+        return wrap(self.new_subject_key(tag), os.urandom(NONCE_BYTES), data, context)
+
+    def unwrapped(self, tag: bytes, data: bytes, context: bytes) -> bytes:
+        """What was wrapped for a subject.
+
+        Raises:
+            StoreCorruptError: its key is gone, or the bytes were altered.
+        """
+        key = self.subject_key(tag)
+        if key is None:
+            raise StoreCorruptError(reason="a subject's key is missing")
+        return self._opened(key, data, context)
+
+    @contextmanager
+    def commit(self, point: str) -> Iterator[Connection]:
+        """One durable transaction; on an error nothing of it is kept."""
+        with reported():
+            try:
+                yield self.connection
+                self.faults.hit(f"{point}:before")
+                self.connection.commit()
+            except BaseException:
+                self.connection.rollback()
+                self._keys.clear()
+                raise
+            self.faults.hit(f"{point}:after")
+
+    def meta(self, name: str) -> bytes | None:
+        """A single value."""
+        row = self.connection.execute(sa.select(META.c.value).where(META.c.name == name)).first()
+        return None if row is None else bytes(row.value)
+
+    def set_meta(self, name: str, value: bytes) -> None:
+        """Set a single value, within a `commit`."""
+        upsert(self.connection, META, [{"name": name, "value": value}])
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self.connection.close()
+        self._engine.dispose()
+
+    def _check_format(self) -> None:
+        found = self.meta("format")
+        if found is None:
+            self.set_meta("format", bytes([FORMAT]))
+            self.set_meta("kek_check", self.keyed("check", b"kek"))
+            self.connection.commit()
+        elif found != bytes([FORMAT]):
+            raise FormatError(found=int.from_bytes(found, "big"), expected=FORMAT)
+        elif self.meta("kek_check") != self.keyed("check", b"kek"):
+            raise StoreCorruptError(reason="the key file does not belong to this database")
+
+    def _remember(self, tag: bytes, key: bytes) -> None:
+        if len(self._keys) >= 65_536:
+            self._keys.clear()
+        self._keys[tag] = key
+
+    def _opened(self, key: bytes, data: bytes, context: bytes) -> bytes:
+        try:
+            return unwrap(key, data, context)
+        except UnopenableError:
+            raise StoreCorruptError(reason="a row does not open") from None
+
+
+class SqlPages:
+    """A key-value view of one table, for the log's tree. Satisfies `state.KeyValue`."""
+
+    def __init__(self, store: SubjectStore) -> None:
+        self._store = store
+
+    def get(self, key: bytes) -> bytes | None:
+        row = self._store.connection.execute(sa.select(LOG_PAGES.c.value).where(LOG_PAGES.c.key == key)).first()
+        return None if row is None else bytes(row.value)
+
+    def put(self, key: bytes, value: bytes) -> None:
+        upsert(self._store.connection, LOG_PAGES, [{"key": key, "value": value}])
+
+    def delete(self, key: bytes) -> None:
+        self._store.connection.execute(LOG_PAGES.delete().where(LOG_PAGES.c.key == key))
+
+    def scan(self, prefix: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        query = sa.select(LOG_PAGES).where(LOG_PAGES.c.key >= prefix + start).order_by(LOG_PAGES.c.key)
+        for row in self._store.connection.execute(query):
+            if not row.key.startswith(prefix):
+                return
+            yield bytes(row.key), bytes(row.value)
+
+
+@lru_cache(maxsize=64)
+def _upsert_statement(table: sa.Table, dialect: str, columns: tuple[str, ...]) -> sa.sql.dml.Insert:
+    if dialect == "postgresql":
+        from sqlalchemy.dialects.postgresql import insert
+    else:
+        from sqlalchemy.dialects.sqlite import insert  # type: ignore[assignment]
+    statement = insert(table)
+    keys = [column.name for column in table.primary_key]
+    return statement.on_conflict_do_update(
+        index_elements=keys, set_={name: statement.excluded[name] for name in columns if name not in keys}
+    )
+
+
+def upsert(connection: Connection, table: sa.Table, rows: Sequence[dict[str, object]]) -> None:
+    """Insert rows, or replace those whose key is there already. SQLite and PostgreSQL."""
+    if rows:
+        connection.execute(_upsert_statement(table, connection.dialect.name, tuple(rows[0])), rows)
+
+
+@contextmanager
+def reported() -> Iterator[None]:
+    """Turn a database's errors into ours: what can be waited out, and what an operator must look at."""
+    try:
+        yield
+    except (sa.exc.OperationalError, sa.exc.InterfaceError) as error:
+        raise DiskError(reason=type(error.orig).__name__) from None
+    except sa.exc.DatabaseError as error:
+        raise StoreCorruptError(reason=type(error.orig).__name__) from None
+
+
+__all__ = ["CellId", "Digest", "MemberId", "SqlPages", "SubjectStore", "reported", "sqlite_engine", "upsert"]

@@ -1,0 +1,29 @@
+"""What a keeper, a gateway or a page sees of the ledger: a member's own final state, and how fresh it is."""
+
+from typing import Protocol
+
+from salus.core.ids import ChainId, Height, TimeMs
+from salus.state.state import State
+
+
+class View(Protocol):
+    """One member's own replica. Only final blocks are visible through it."""
+
+    @property
+    def chain(self) -> ChainId:
+        """The network's name."""
+
+    @property
+    def height(self) -> Height:
+        """Of the newest final block here."""
+
+    @property
+    def time(self) -> TimeMs:
+        """Of the newest final header here; a member's own clock minus this is the age of its view."""
+
+    @property
+    def state(self) -> State:
+        """The state after that block, for reading only."""
+
+    async def reached(self, height: Height, timeout_s: float) -> bool:
+        """Wait until this replica holds a height; false if it does not in time."""

@@ -1,0 +1,16 @@
+import inspect
+from pathlib import Path
+
+from salus.core.errors import MalformedError
+from salus.crypto import errors
+
+ROOM = Path(errors.__file__).parent
+
+
+def test_every_error_is_malformed_and_its_code_is_in_the_readme() -> None:
+    classes = [one for _, one in inspect.getmembers(errors, inspect.isclass) if one.__module__ == errors.__name__]
+    listed = (ROOM / "README.md").read_text()
+    assert len({one.code for one in classes}) == len(classes) == 5
+    for one in classes:
+        assert issubclass(one, MalformedError)
+        assert f"| `{one.code}` |" in listed

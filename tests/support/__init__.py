@@ -1,0 +1,1 @@
+"""What several tests share: a network with fixed keys, and a ledger in memory."""

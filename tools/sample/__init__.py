@@ -1,0 +1,1 @@
+"""Where the shipped sample comes from: two invented patients whose charts lie scattered over four hospitals."""
