@@ -64,6 +64,24 @@ def test_no_changes_leave_the_root() -> None:
     assert tree.update(store, {}) == before
 
 
+def test_a_tree_with_full_pages_equals_the_definition_block_after_block() -> None:
+    contents = {b"key%d" % number: b"0" for number in range(1500)}
+    store = MemoryStore()
+    tree.update(store, dict(contents))
+    assert sum(len(page) == 4 + 30 * 32 for _, page in store.scan(b"")) > 8  # The root and more below it.
+    for block in range(12):
+        changes: dict[bytes, bytes | None] = {
+            b"key%d" % number: b"%d" % block for number in range(block, 40 * block, 37)
+        }
+        changes |= dict.fromkeys(b"key%d" % number for number in range(110 * block, 110 * block + 110))
+        for key, value in changes.items():
+            contents.pop(key, None) if value is None else contents.update({key: value})
+        assert tree.update(store, changes) == tree.root(store) == reference_root(contents)
+    at_once = MemoryStore()
+    tree.update(at_once, dict(contents))
+    assert contents_of(store) == contents_of(at_once)
+
+
 def test_a_missing_page_is_found_out() -> None:
     store = MemoryStore()
     tree.update(store, {b"key%d" % number: b"1" for number in range(100)})
@@ -73,7 +91,15 @@ def test_a_missing_page_is_found_out() -> None:
 
 
 @pytest.mark.parametrize(
-    "page", [b"", b"\0\0\0", b"\0\0\0\1" + bytes(31), b"\0\1\0\1" + bytes(63), b"\0\0\0\0" + bytes(32)]
+    "page",
+    [
+        b"",
+        b"\0\0\0",
+        b"\0\0\0\1" + bytes(31),
+        b"\0\1\0\1" + bytes(63),
+        b"\0\0\xff\xff" + bytes(16 * 32),
+        b"\0\0\0\0" + bytes(32),
+    ],
 )
 def test_a_page_of_another_form_is_found_out(page: bytes) -> None:
     store = MemoryStore()

@@ -53,6 +53,8 @@ STARTED: TimeMs = 1_770_000_000_000
 NAMES = ("mercy", "st-luke", "lakeside", "northgate")
 BLOCK_MS = 1_000
 
+_REMEMBERED = remembering(signatures.verify)
+
 
 @dataclass(frozen=True, slots=True)
 class Party:
@@ -71,6 +73,7 @@ class Party:
             validator=self.validator.public,
             keeper=self.keeper.public,
             sealing=self.opening.public,
+            gateway=self.opening.public,
         )
 
 
@@ -321,6 +324,3 @@ def witnesses_of(net: Network, *messages: Message) -> tuple[SigningKey, ...]:
     """The one-time keys that must sign beside the sponsor."""
     owned = [m for m in messages if isinstance(m, Advance | Freeze | Thaw | Close)]
     return tuple(net.owner(message.cell_id, message.version) for message in owned)
-
-
-_REMEMBERED = remembering(signatures.verify)

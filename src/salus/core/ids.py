@@ -29,7 +29,7 @@ PublicKey = _Bytes32  # Ed25519.
 Signature = _Bytes64  # Ed25519.
 SealingKey = Annotated[bytes, Meta(min_length=1216, max_length=1216)]  # X-Wing public key: ML-KEM-768 ‖ X25519.
 
-Name = Annotated[MemberId, Meta(min_length=1, max_length=32, pattern=r"^[a-z0-9][a-z0-9-]*$")]
+Name = Annotated[MemberId, Meta(min_length=1, max_length=32, pattern=r"^[a-z0-9][a-z0-9-]*\Z")]
 Unsigned = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 Height = Unsigned
 Version = Unsigned

@@ -5,6 +5,8 @@ reference. A `Door` is the receiving end: one handler per message type, chosen b
 """
 
 from collections.abc import Awaitable, Callable
+from functools import reduce
+from operator import or_
 from typing import Any, Protocol, TypeVar
 
 from salus.core.errors import MalformedError, RefusalError, SalusError, UnavailableError
@@ -21,7 +23,7 @@ class Transport(Protocol):
     """Carries one request to a member and its reply back.
 
     Raises:
-        UnavailableError: the member did not answer in time, or cannot be reached. The request may have been carried out.
+        UnavailableError: the member did not answer in time or cannot be reached; the request may have been carried out.
     """
 
     async def call(self, to: MemberId, request: bytes) -> bytes:
@@ -57,9 +59,10 @@ class PeerUnavailableError(UnavailableError):
     code = "transport.unavailable"
 
 
-async def ask(transport: Transport, to: MemberId, request: Record, reply: type[R]) -> R:
-    """Send a typed request and read a typed reply; a peer's error is raised here in its own family."""
-    answer: Any = decode(Said | reply, await transport.call(to, encode(request)))  # type: ignore[arg-type]
+async def ask(transport: Transport, to: MemberId, request: Record, *replies: type[R]) -> R:
+    """Send a typed request and read a reply of one of these types; a peer's error is raised here in its own family."""
+    shape: Any = reduce(or_, replies, Said)
+    answer: Any = decode(shape, await transport.call(to, encode(request)))
     if not isinstance(answer, Said):
         return answer  # type: ignore[no-any-return]
     if answer.family == "refused":

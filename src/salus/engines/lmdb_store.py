@@ -54,9 +54,9 @@ class LmdbStore:
             StoreFormatError: it is of another format.
             DiskFullError: there is no room to found it.
         """
-        self._path = path
         self._writing: lmdb.Transaction[bytes] | None = None
         self._writer: int | None = None
+        self._turn = threading.Lock()  # Of writers.
         self._grow = False
         self._lock = _locked(path)
         try:
@@ -120,19 +120,22 @@ class LmdbStore:
             StoreUnavailableError: the disk failed.
             StoreCorruptError: a page read on the way is damaged.
         """
-        with translated():
-            self._grow_if_needed()
-            transaction = self._environment.begin(self._data, write=True)
-        self._writing, self._writer = transaction, threading.get_ident()
-        try:
-            yield self
-            self._commit(transaction)
-        except BaseException as error:
-            self._grow = isinstance(error, DiskFullError) and error.facts.get("reason") == "map"
-            transaction.abort()
-            raise
-        finally:
-            self._writing = self._writer = None
+        if self._writer == threading.get_ident():
+            raise RuntimeError("this thread is already within `store.write()`")
+        with self._turn:
+            with translated():
+                self._grow_if_needed()
+                transaction = self._environment.begin(self._data, write=True)
+            self._writing, self._writer = transaction, threading.get_ident()
+            try:
+                yield self
+                self._commit(transaction)
+            except BaseException as error:
+                self._grow = isinstance(error, DiskFullError) and error.facts.get("reason") == "map"
+                transaction.abort()
+                raise
+            finally:
+                self._writing = self._writer = None
 
     @contextmanager
     def snapshot(self) -> Iterator["Snapshot"]:
@@ -158,10 +161,16 @@ class LmdbStore:
             transaction.commit()
         except lmdb.Error as error:
             if getattr(error, "code", 0) == errno.EIO:
-                with translated():
-                    os.posix_fallocate(self._lock, 0, _ROOM_BYTES)
-                    os.ftruncate(self._lock, 0)
+                self._try_room()
             raise translate(error) from error
+
+    def _try_room(self) -> None:
+        """Raise DiskFullError where the disk has no room left, asked by way of the lock's file, which stays empty."""
+        with translated():
+            try:
+                os.posix_fallocate(self._lock, 0, _ROOM_BYTES)
+            finally:
+                os.ftruncate(self._lock, 0)
 
     def _own_transaction(self) -> "lmdb.Transaction[bytes]":
         if self._writing is None or self._writer != threading.get_ident():

@@ -1,12 +1,14 @@
 """Receipts: proof, for whoever knows the genesis file, that a transaction was carried out.
 
-A receipt holds the transaction, its result, the path from both to a header's outcome root, the header, and signatures of
-more than two thirds of the validators. Nothing in it needs a network, a clock or trust in who shows it.
+A receipt holds the transaction, its result, the path from both to a header's outcome root, the header, and signatures
+of more than two thirds of the validators. Nothing in it needs a network, a clock or trust in who shows it.
 """
+
+from collections.abc import Mapping
 
 from salus.contracts.members.messages import Genesis
 from salus.core.errors import MalformedError, RefusalError
-from salus.core.ids import Digest, Name, PublicKey, Signature, Unsigned
+from salus.core.ids import Digest, MemberId, Name, PublicKey, Signature, Unsigned
 from salus.core.wire import Record, decode
 from salus.crypto.merkle import root_from_path
 from salus.crypto.signatures import verify
@@ -39,7 +41,7 @@ class ReceiptError(RefusalError):
     code = "engine.receipt"
 
 
-def validators_of(genesis: Genesis) -> tuple[tuple[str, PublicKey], ...]:
+def validators_of(genesis: Genesis) -> tuple[tuple[MemberId, PublicKey], ...]:
     """The validators at the start, by name."""
     return tuple(sorted((m.member, m.keys.validator) for m in genesis.members if m.validator))
 
@@ -49,7 +51,7 @@ def is_quorum(count: int, validators: int) -> bool:
     return 3 * count > 2 * validators
 
 
-def check_votes(header: Header, votes: tuple[Vote, ...], keys: dict[str, PublicKey]) -> None:
+def check_votes(header: Header, votes: tuple[Vote, ...], keys: Mapping[MemberId, PublicKey]) -> None:
     """Raise unless more than two thirds of these validators signed this header.
 
     Raises:

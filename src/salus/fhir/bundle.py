@@ -48,11 +48,7 @@ class Entry(msgspec.Struct, frozen=True):
     id: str | None
     full_url: str | None
     facts: Facts
-
-    @property
-    def key(self) -> str:
-        """How it is called within the import: `Type/id`, else its `fullUrl`, else its place."""
-        return f"{self.resource_type}/{self.id}" if self.id else self.full_url or self.place
+    key: str  # How it is called within the import: `Type/id`, else its `fullUrl`, else its place.
 
 
 class Bundle(msgspec.Struct, frozen=True):
@@ -64,11 +60,11 @@ class Bundle(msgspec.Struct, frozen=True):
 
 class _ShellEntry(msgspec.Struct):
     resource: msgspec.Raw = msgspec.Raw()  # Empty where there is none.
-    fullUrl: str | None = None  # noqa: N815 (FHIR's name)
+    fullUrl: str | None = None
 
 
 class _Shell(msgspec.Struct):
-    resourceType: str  # noqa: N815 (FHIR's name)
+    resourceType: str
     entry: list[_ShellEntry] | None = None
 
 
@@ -166,7 +162,8 @@ def _read_entry(raw: bytes, place: str, full_url: str | None, limits: Limits) ->
         raise UnknownTypeError(place=place)
     if own_id is not None and not (isinstance(own_id, str) and 0 < len(own_id) <= _ID_CHARS_MAX):
         raise NotFhirError(place=place)
-    return Entry(place, raw, kind, own_id, full_url, facts_of(kind, tree, walk))
+    key = f"{kind}/{own_id}" if own_id else full_url or place
+    return Entry(place, raw, kind, own_id, full_url, facts_of(kind, tree, walk), key)
 
 
 def _require_distinct(entries: tuple[Entry, ...]) -> None:
@@ -176,5 +173,3 @@ def _require_distinct(entries: tuple[Entry, ...]) -> None:
         if names & seen:
             raise SameIdTwiceError(place=entry.place)
         seen |= names
-
-

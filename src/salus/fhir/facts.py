@@ -3,10 +3,12 @@
 References stand here as submitted; `references.py` says what they point at.
 """
 
+from collections.abc import Iterable
+
 import msgspec
 
 from salus.fhir.strict import Coding, Tree, Walk, values_at
-from salus.fhir.tables import SUBJECT_PATHS, Path
+from salus.fhir.tables import SUBJECT_PATHS, Path, words
 
 _ENCOUNTER_PATHS: tuple[Path, ...] = (
     ("encounter",),
@@ -36,28 +38,46 @@ _ORGANISATION_PATHS: tuple[Path, ...] = (
     ("generalPractitioner",),
 )
 # The clinical date: when it happened, before when it was written down. A patient's birth date is none.
-_DATE_PATHS: tuple[tuple[Path, ...], ...] = tuple(
-    tuple((name, *rest) for rest in ([], ["start"], ["event"], ["collectedDateTime"], ["period", "start"]))
-    for name in (
-        "effectivePeriod effectiveDateTime effectiveInstant effectiveTiming performedPeriod performedDateTime "
-        "occurrencePeriod occurrenceDateTime occurredPeriod occurredDateTime servicedPeriod servicedDate billablePeriod "
-        "onsetPeriod onsetDateTime identifiedDateTime collection period context executionPeriod started whenHandedOver "
+_DATE_PATHS: tuple[Path, ...] = tuple(
+    tuple(name.split("."))
+    for name in words(
+        "effectivePeriod.start effectiveDateTime effectiveInstant effectiveTiming.event performedPeriod.start "
+        "performedDateTime occurrencePeriod.start occurrenceDateTime occurredPeriod.start occurredDateTime "
+        "servicedPeriod.start servicedDate billablePeriod.start onsetPeriod.start onsetDateTime identifiedDateTime "
+        "collection.collectedDateTime period.start context.period.start executionPeriod.start started whenHandedOver "
         "whenPrepared startDate start recordedDate authoredOn authored dateTime date dateWritten createdDateTime "
         "created issued sent received dateAsserted statusDate recorded"
-    ).split()
+    )
 )
-_DATE_RANK = {paths[0][0]: rank for rank, paths in enumerate(_DATE_PATHS)}
 _NOT_CLINICAL = frozenset({"Patient", "RelatedPerson", "Person"})
+# These are text or pictures by nature; of all others the codes tell what they hold.
+_FREE_TEXT_TYPES = frozenset(
+    words(
+        "Binary ClinicalImpression Communication CommunicationRequest Composition DocumentManifest DocumentReference "
+        "Media QuestionnaireResponse"
+    )
+)
 
 
-class Facts(msgspec.Struct, frozen=True):
+def _by_head(paths: tuple[Path, ...]) -> dict[str, list[tuple[int, Path]]]:
+    """Paths with their rank by first element, so that a resource is searched only for what it has."""
+    table: dict[str, list[tuple[int, Path]]] = {}
+    for ranked in enumerate(paths):
+        table.setdefault(ranked[1][0], []).append(ranked)
+    return table
+
+
+_ENCOUNTERS, _ORGANISATIONS, _DATES = map(_by_head, (_ENCOUNTER_PATHS, _ORGANISATION_PATHS, _DATE_PATHS))
+
+
+class Facts(msgspec.Struct, frozen=True, gc=False):
     """One resource, as far as filing, labelling and naming it go."""
 
     codings: tuple[Coding, ...]  # Anywhere in it but `meta`.
     categories: tuple[Coding, ...]
     security: tuple[Coding, ...]  # Of `meta.security`: labels it came with.
     references: tuple[str, ...]  # Anywhere in it, each once.
-    subjects: tuple[str, ...]  # References through which it may belong to a patient, the most telling first.
+    subjects: tuple[tuple[str, ...], ...]  # References that may name its patient: a group an element, best first.
     encounters: tuple[str, ...]
     organisations: tuple[str, ...]  # References that may name the organisation answerable for it.
     identifiers: tuple[tuple[str, str], ...]  # System (may be empty) and value.
@@ -68,48 +88,51 @@ class Facts(msgspec.Struct, frozen=True):
 
 def facts_of(resource_type: str, tree: Tree, walk: Walk) -> Facts:
     """Gather the facts of a parsed resource."""
-    security = tuple(_codings(tree, ("meta", "security")))
-    own_labels = frozenset(security)
+    meta = tree.get("meta")
+    security = tuple(_codings(meta, ("security",))) if isinstance(meta, dict) and "security" in meta else ()
     birth_date = tree.get("birthDate") if resource_type == "Patient" else None
     return Facts(
-        codings=tuple(coding for coding in walk.codings if coding not in own_labels),
+        codings=tuple(each for each in walk.codings if each not in security) if security else walk.codings,
         categories=tuple(_codings(tree, ("category", "coding"))) if "category" in tree else (),
         security=security,
         references=walk.references,
-        subjects=_references(tree, SUBJECT_PATHS.get(resource_type, ())),
-        encounters=_references(tree, _ENCOUNTER_PATHS),
-        organisations=_references(tree, _ORGANISATION_PATHS),
-        identifiers=tuple(_identifiers(tree)),
+        subjects=_groups(tree, SUBJECT_PATHS.get(resource_type, ())),
+        encounters=_references(tree, _present(tree, _ENCOUNTERS)),
+        organisations=_references(tree, _present(tree, _ORGANISATIONS)),
+        identifiers=tuple(_identifiers(tree)) if "identifier" in tree else (),
         date=None if resource_type in _NOT_CLINICAL else clinical_date(tree),
         birth_date=birth_date if isinstance(birth_date, str) else None,
         narrative=resource_type in _FREE_TEXT_TYPES or "note" in tree,
     )
 
 
-# These are text or pictures by nature; of all others the codes tell what they hold.
-_FREE_TEXT_TYPES = frozenset(
-    "Binary ClinicalImpression Communication CommunicationRequest Composition DocumentManifest DocumentReference Media "
-    "QuestionnaireResponse".split()
-)
-
-
 def clinical_date(tree: Tree) -> str | None:
     """When what a resource tells happened, or began; FHIR's own precision. None where it does not say."""
-    for rank in sorted(_DATE_RANK[name] for name in tree if name in _DATE_RANK):
-        for path in _DATE_PATHS[rank]:
-            for value in values_at(tree, path):
-                if isinstance(value, str):
-                    return value
+    for path in _present(tree, _DATES):
+        for value in values_at(tree, path):
+            if isinstance(value, str):
+                return value
     return None
 
 
-def _references(tree: Tree, paths: tuple[Path, ...]) -> tuple[str, ...]:
+def _present(tree: Tree, table: dict[str, list[tuple[int, Path]]]) -> list[Path]:
+    """Those paths of a table that a resource may have, the most telling first."""
+    found = [ranked for name in tree if name in table for ranked in table[name]]
+    found.sort()
+    return [path for _, path in found]
+
+
+def _groups(tree: Tree, paths: tuple[Path, ...]) -> tuple[tuple[str, ...], ...]:
+    groups = (_references(tree, (path,)) for path in paths if path[0] in tree)
+    return tuple(group for group in groups if group)
+
+
+def _references(tree: Tree, paths: Iterable[Path]) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for path in paths:
         node = tree.get(path[0])
-        if node is None:
-            continue
-        for held in (node,) if len(path) == 1 and type(node) is dict else values_at(node, path[1:]):
+        plain = len(path) == 1 and type(node) is dict  # By far the most common.
+        for held in (node,) if plain else values_at(node, path[1:]):
             reference = held.get("reference") if isinstance(held, dict) else None
             if isinstance(reference, str):
                 found[reference] = None
@@ -122,7 +145,5 @@ def _codings(tree: Tree, path: Path) -> list[Coding]:
 
 
 def _identifiers(tree: Tree) -> list[tuple[str, str]]:
-    if "identifier" not in tree:
-        return []
     pairs = [(n.get("system", ""), n.get("value")) for n in values_at(tree, ("identifier",)) if isinstance(n, dict)]
     return [(system, value) for system, value in pairs if isinstance(system, str) and isinstance(value, str)]

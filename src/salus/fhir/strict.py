@@ -1,9 +1,9 @@
 """JSON that means one thing: parse a document and refuse whatever two readers could read differently.
 
-Three tricks keep it near the speed of the parser. *Duplicate keys*: a parser drops a repeated key, so strings go missing;
-the text has exactly two unescaped quotes per string, hence text and re-written tree must have equally many. *Depth*: the
-walk that gathers facts goes level by level, so it counts levels without recursion. *Numbers* are never taken from the
-tree; those too large for a float are blotted out in the copy that is parsed, not in the document.
+Three tricks keep it near the speed of the parser. *Duplicate keys*: a parser drops a repeated key, so strings go
+missing; a text has exactly two unescaped quotes per string, hence text and re-written tree must have equally many.
+*Depth*: the walk that gathers facts goes level by level, so it counts levels without recursion. *Numbers* are never
+taken from the tree; those too large for a float are blotted out in the copy that is parsed, not in the document.
 """
 
 import re
@@ -89,7 +89,7 @@ _WATCHED = DATE_ELEMENTS | {"code", "reference"}
 
 def _walk(tree: Tree, place: str) -> Walk:
     """Go down level by level. An array stands on the level of its owner, unless it lies in another array."""
-    codings: list[Coding] = []
+    codings: list[tuple[Any, str]] = []
     references: list[str] = []
     objects: list[Tree] = [tree]
     arrays: list[list[Any]] = []
@@ -104,13 +104,20 @@ def _walk(tree: Tree, place: str) -> Walk:
                 kind = type(value)
                 if kind is str:
                     if key in _WATCHED:
-                        _note(node, key, value, codings, references, place)
+                        if key == "reference":
+                            references.append(value)
+                        elif key == "code":
+                            codings.append((node.get("system"), value))
+                        elif not is_date(value) and tree.get("resourceType") != "GraphDefinition":
+                            # Its `start` is a type, the one name that holds a date everywhere else.
+                            raise BadDateError(place=place)
                 elif kind is dict:
                     below.append(value)
                 elif kind is list:
                     arrays.append(value)
         objects, arrays = below, _open(arrays, below)
-    return Walk(tuple(dict.fromkeys(codings)), tuple(dict.fromkeys(references)))
+    coded = (coding for coding in codings if type(coding[0]) is str)
+    return Walk(tuple(dict.fromkeys(coded)), tuple(dict.fromkeys(references)))
 
 
 def _open(arrays: list[list[Any]], objects: list[Tree]) -> list[list[Any]]:
@@ -124,17 +131,6 @@ def _open(arrays: list[list[Any]], objects: list[Tree]) -> list[list[Any]]:
             elif kind is list:
                 inner.append(value)
     return inner
-
-
-def _note(node: Tree, key: str, value: str, codings: list[Coding], references: list[str], place: str) -> None:
-    if key == "code":
-        system = node.get("system")
-        if isinstance(system, str):
-            codings.append((system, value))
-    elif key == "reference":
-        references.append(value)
-    elif not is_date(value):
-        raise BadDateError(place=place)
 
 
 def values_at(node: Any, path: tuple[str, ...]) -> Iterator[Any]:

@@ -14,6 +14,11 @@ class _Tables(msgspec.Struct, frozen=True):
     date_elements: tuple[str, ...]
 
 
+def words(text: str) -> tuple[str, ...]:
+    """A list written as running text."""
+    return tuple(text.split())
+
+
 def _paths(*names: str) -> tuple[Path, ...]:
     return tuple(tuple(name.split(".")) for name in names)
 
@@ -48,18 +53,20 @@ SUBJECT_PATHS: dict[str, tuple[Path, ...]] = {
 
 # What belongs to no patient: a member's own, clear, shared directory.
 DIRECTORY_ALWAYS = frozenset(
-    "Organization OrganizationAffiliation Practitioner PractitionerRole Location HealthcareService Endpoint "
-    "InsurancePlan Medication MedicationKnowledge Substance SubstanceNucleicAcid SubstancePolymer SubstanceProtein "
-    "SubstanceReferenceInformation SubstanceSourceMaterial SubstanceSpecification MedicinalProduct "
-    "MedicinalProductAuthorization MedicinalProductContraindication MedicinalProductIndication "
-    "MedicinalProductIngredient MedicinalProductInteraction MedicinalProductManufactured MedicinalProductPackaged "
-    "MedicinalProductPharmaceutical MedicinalProductUndesirableEffect ActivityDefinition CapabilityStatement "
-    "CatalogEntry ChargeItemDefinition CodeSystem CompartmentDefinition ConceptMap DeviceDefinition "
-    "EffectEvidenceSynthesis EventDefinition Evidence EvidenceVariable ExampleScenario GraphDefinition "
-    "ImplementationGuide Library Measure MessageDefinition NamingSystem ObservationDefinition OperationDefinition "
-    "PlanDefinition Questionnaire ResearchDefinition ResearchElementDefinition ResearchStudy RiskEvidenceSynthesis "
-    "SearchParameter SpecimenDefinition StructureDefinition StructureMap Subscription TerminologyCapabilities "
-    "TestReport TestScript ValueSet".split()
+    words(
+        "Organization OrganizationAffiliation Practitioner PractitionerRole Location HealthcareService Endpoint "
+        "InsurancePlan Medication MedicationKnowledge Substance SubstanceNucleicAcid SubstancePolymer SubstanceProtein "
+        "SubstanceReferenceInformation SubstanceSourceMaterial SubstanceSpecification MedicinalProduct "
+        "MedicinalProductAuthorization MedicinalProductContraindication MedicinalProductIndication "
+        "MedicinalProductIngredient MedicinalProductInteraction MedicinalProductManufactured MedicinalProductPackaged "
+        "MedicinalProductPharmaceutical MedicinalProductUndesirableEffect ActivityDefinition CapabilityStatement "
+        "CatalogEntry ChargeItemDefinition CodeSystem CompartmentDefinition ConceptMap DeviceDefinition "
+        "EffectEvidenceSynthesis EventDefinition Evidence EvidenceVariable ExampleScenario GraphDefinition "
+        "ImplementationGuide Library Measure MessageDefinition NamingSystem ObservationDefinition OperationDefinition "
+        "PlanDefinition Questionnaire ResearchDefinition ResearchElementDefinition ResearchStudy RiskEvidenceSynthesis "
+        "SearchParameter SpecimenDefinition StructureDefinition StructureMap Subscription TerminologyCapabilities "
+        "TestReport TestScript ValueSet"
+    )
 )
 # A patient's where they name one, else the directory's: a spare pump, a clinician's calendar, a ward's group.
 DIRECTORY_UNLESS_PATIENT = frozenset({"Device", "DeviceMetric", "Group", "Schedule", "Slot", "VerificationResult"})

@@ -2,7 +2,7 @@
 
 Entries are numbered in the log and per subject, and chained per subject. The log's root is that of a map from keyed
 subject to last number and head (`state.tree`): when it stands on the ledger, no entry before it can be dropped or
-changed without the patient, or an auditor, seeing it. Keepers log what they release, authors what they open of their own.
+changed without the patient, or an auditor, seeing it. Keepers log what they release, authors what they open.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,12 +10,16 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from salus.contracts.reads.messages import LogKind, LogRoot
+from salus.contracts.reads.reads import log_root_of
 from salus.core.clock import Clock
 from salus.core.ids import DAY_MS, MINUTE_MS, NO_DIGEST, Digest, MemberId, SubjectId, TimeMs
 from salus.core.wire import encode, reopen
 from salus.crypto.digests import tagged
 from salus.keeper.messages import LogEntry, LogTold, log_entry_digest
 from salus.keeper.store import LOG, SqlPages, SubjectStore, reported
+from salus.machine.sponsor import Sponsor
+from salus.machine.view import View
 from salus.state import tree
 from salus.state.proofs import prove
 
@@ -36,7 +40,7 @@ class AccessLog:
     """One member's log, in its subject store. Not for two threads."""
 
     def __init__(self, member: MemberId, store: SubjectStore, clock: Clock) -> None:
-        self._member = member
+        self.member = member
         self._store = store
         self._clock = clock
         self._pages = SqlPages(store)
@@ -48,8 +52,7 @@ class AccessLog:
     def append(self, subject: SubjectId, person: bytes, fill: Fill) -> LogEntry:
         """Write one entry; durable on return."""
         tag = self._store.tag(subject)
-        row = self._last(tag)
-        subject_number, previous = (0, NO_DIGEST) if row is None else (row.subject_number, bytes(row.head))
+        subject_number, previous = self._last(tag)
         with self._store.commit("log.append") as connection:
             entry = fill(self._number + 1, subject_number + 1, previous)
             data = encode(entry)
@@ -120,7 +123,7 @@ class AccessLog:
         key = self.subject_key(tag)
         value = self._rooted_value(tag)
         return LogTold(
-            where=self._member,
+            where=self.member,
             entries=tuple(self.entries(subject, after)),
             subject_key=key,
             anchored=value,
@@ -148,14 +151,13 @@ class AccessLog:
             heads[tag] = (row.subject_number, bytes(row.head))
         return broken
 
-    def _last(self, tag: bytes) -> sa.Row[tuple[int, bytes]] | None:
+    def _last(self, tag: bytes) -> tuple[int, Digest]:
         query = sa.select(LOG.c.subject_number, LOG.c.head).where(LOG.c.tag == tag)
-        return self._store.connection.execute(query.order_by(LOG.c.subject_number.desc()).limit(1)).first()
+        row = self._store.connection.execute(query.order_by(LOG.c.subject_number.desc()).limit(1)).first()
+        return (0, NO_DIGEST) if row is None else (int(row.subject_number), bytes(row.head))
 
     def _map_value(self, tag: bytes) -> bytes:
-        row = self._last(tag)
-        assert row is not None
-        return encode((row.subject_number, bytes(row.head)))
+        return encode(self._last(tag))
 
     def _rooted_value(self, tag: bytes) -> bytes:
         """The map's value for a subject at the last root: newer entries are not in it yet."""
@@ -172,6 +174,18 @@ class AccessLog:
         query = sa.select(sa.func.min(LOG.c.time)).where(LOG.c.number > self._meta_number("anchored"))
         found = self._store.connection.execute(query).scalar()
         return None if found is None else int(found)
+
+
+async def anchor(log: AccessLog, kind: LogKind, view: View, sponsor: Sponsor) -> bool:
+    """Put a log's root on the ledger if there is something new; whether there was."""
+    if not log.has_news:
+        return False
+    root, number = log.next_root()
+    latest = log_root_of(view.state, log.member, kind)
+    if latest is None or latest.root != root:
+        await sponsor(LogRoot(log=kind, version=0 if latest is None else latest.version, root=root))
+    log.anchored(number)
+    return True
 
 
 def _context(number: int) -> bytes:

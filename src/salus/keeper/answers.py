@@ -1,13 +1,13 @@
 """Answering a request to read: a keeper trusts nothing from the caller, and leaves its trace first.
 
-    1. In its own final state, at the height asked for or above and fresher than 60 seconds: the request stands open, and
-       its commitment and reply key are those of the opening.
-    2. The person's own key signed the opening; their credential is active and binds that key, or the key is one of the
-       patient's devices or proxies by the policy in force. Quotas hold.
-    3. The cell is live (or frozen: then the patient and break-glass alone), and the policy held is the one it commits to.
-    4. Each record: its batch is final under this root, no override, and `decide()` permits it.
-    5. The log entry is durable.
-    6. The answer is signed, padded and sealed to the request's single-use key. What is forbidden looks like what is absent.
+1. In its own final state, at the height asked for or above and fresher than 60 seconds: the request stands open, and
+   its commitment and reply key are those of the opening.
+2. The person's own key signed the opening; their credential is active and binds that key, or the key is one of the
+   patient's devices or proxies by the policy in force. Quotas hold.
+3. The cell is live (or frozen: then the patient and break-glass alone), and the policy held is the one it commits to.
+4. Each record: its batch is final under this root, no override, and `decide()` permits it.
+5. The log entry is durable.
+6. The answer is signed, padded and sealed to the request's single-use key. What is forbidden looks like what is absent.
 """
 
 from collections import Counter, defaultdict, deque
@@ -16,18 +16,13 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from salus.contracts.cells.tables import Status
-from salus.contracts.consent import Decider, Decision, Pack, ReadKind, ReadRequest, device_handle, proxy_handle
-from salus.contracts.credentials.claims import Claims
-from salus.contracts.credentials.claims import commitment as claims_commitment
-from salus.contracts.credentials.reads import credential_of, is_active
-from salus.contracts.members.reads import member_of, members_of, pack_root_of
-from salus.contracts.consent.pack import pack_root
+from salus.contracts.consent import Decision, Pack, ReadKind, ReadRequest
 from salus.contracts.reads.opening import Opening, Selection, reply_key_digest, to_sign
 from salus.contracts.reads.opening import commitment as opening_commitment
 from salus.contracts.reads.reads import request_of
 from salus.contracts.reads.tables import OpenRequest
-from salus.contracts.records.header import Header, RecordId, leaf
 from salus.contracts.records.batch import share_row
+from salus.contracts.records.header import Header, RecordId, leaf
 from salus.contracts.records.reads import batch_of
 from salus.contracts.records.tables import OVERRIDES, Fate, Override
 from salus.core.clock import Clock
@@ -36,19 +31,16 @@ from salus.core.ids import (
     MINUTE_MS,
     NO_DIGEST,
     BatchId,
-    CredentialId,
     Digest,
     MemberId,
-    PublicKey,
     RequestId,
     SubjectId,
     TimeMs,
 )
 from salus.core.wire import decode, encode, reopen
-from salus.crypto.batch_trees import narrow
 from salus.crypto.documents import padme
 from salus.crypto.hpke import OpeningKey, seal
-from salus.crypto.merkle import root
+from salus.crypto.merkle import narrow, root
 from salus.crypto.signatures import SigningKey, verify
 from salus.keeper.access_log import AccessLog
 from salus.keeper.deposits import Deposits, Holding
@@ -57,7 +49,6 @@ from salus.keeper.errors import (
     EnvelopeError,
     LogOverdueError,
     NoRequestError,
-    PersonError,
     QuotaError,
     RequestExpiredError,
     StaleError,
@@ -75,6 +66,7 @@ from salus.keeper.messages import (
     head_statement,
     info,
 )
+from salus.keeper.persons import Deciders, Persons
 from salus.keeper.policies import Held, Policies
 from salus.keeper.seats import own_seat
 from salus.machine.view import View
@@ -139,11 +131,11 @@ class Answers:
         self._policies = policies
         self._deposits = deposits
         self._log = log
-        self._packs = packs
         self._opening_key = opening_key
         self._signing_key = signing_key
         self._clock = clock
-        self._deciders: dict[Digest, Decider] = {}
+        self._persons = Persons(view, clock)
+        self._deciders = Deciders(view, packs)
         self._asked: defaultdict[MemberId, deque[TimeMs]] = defaultdict(deque)
         self.permitted: dict[RequestId, Permitted] = {}
         self.watched: dict[RequestId, tuple[SubjectId, MemberId, TimeMs]] = {}
@@ -168,7 +160,9 @@ class Answers:
         opening = decode(Opening, asking.opening)
         request = self._standing(sender, opening)
         policy = await self._policies.current(opening.subject)
-        facts = self._reader(opening, asking, policy)
+        facts = self._persons.reader(
+            opening, asking.signature, asking.claims, None if policy is None else policy.policy
+        )
         self._check_break_glass(facts, opening, asking, request)
         self._check_quotas(facts, opening, asking)
         if self._log.is_overdue and facts.purpose != BREAK_GLASS:
@@ -227,51 +221,6 @@ class Answers:
             raise RequestExpiredError(request_id=opening.request_id)
         return request
 
-    def _reader(self, opening: Opening, asking: Asking, policy: Held | None) -> ReadRequest:
-        """As whom the opening's key signs: a device or proxy by the policy, or a member's person by credential."""
-        if not verify(opening.key, to_sign(opening), asking.signature):
-            raise PersonError(reason="signature")
-        state = self._view.state
-        member = member_of(state, opening.member)
-        assert member is not None, "A request's sponsor is a member."
-        kind, handle, roles = ReadKind.CLINICIAN, None, ()
-        if opening.credential_id is not None:
-            roles = self._roles(opening.credential_id, asking.claims, opening.member, opening.key)
-        else:
-            device = None if policy is None else device_handle(policy.policy, opening.key)
-            proxy = None if policy is None else proxy_handle(policy.policy, opening.key, self._clock())
-            if device is None and proxy is None:
-                raise PersonError(reason="no device of this patient")
-            kind, handle = (ReadKind.PATIENT, device) if device is not None else (ReadKind.PROXY, proxy)
-        return ReadRequest(
-            member=opening.member,
-            roles=roles,
-            credential=opening.credential_id,
-            jurisdiction=member.jurisdiction,
-            kind=kind,
-            handle=handle,
-            purpose=opening.purpose,
-            reason=opening.reason,
-            history=opening.selection.history,
-        )
-
-    def _roles(
-        self, credential_id: CredentialId, claims: Claims | None, member: MemberId, key: PublicKey
-    ) -> tuple[str, ...]:
-        credential = credential_of(self._view.state, credential_id)
-        now = max(self._view.time, self._clock())
-        if (
-            credential is None
-            or claims is None
-            or not is_active(self._view.state, credential_id, now)
-            or credential.commitment != claims_commitment(claims)
-            or credential.issuer != claims.member
-            or claims.member != member
-            or claims.key != key
-        ):
-            raise PersonError(reason="credential")
-        return claims.roles
-
     def _check_break_glass(self, facts: ReadRequest, opening: Opening, asking: Asking, request: OpenRequest) -> None:
         if facts.purpose != BREAK_GLASS:
             return
@@ -286,7 +235,7 @@ class Answers:
         """Whether another emergency person of the same member signed the same opening."""
         if second is None or second.credential_id == opening.credential_id or second.claims.key == opening.key:
             return False
-        roles = self._roles(second.credential_id, second.claims, opening.member, second.claims.key)
+        roles = self._persons.roles(second.credential_id, second.claims, opening.member, second.claims.key)
         return EMERGENCY_ROLE in roles and verify(second.claims.key, to_sign(opening), second.signature)
 
     def _check_quotas(self, facts: ReadRequest, opening: Opening, asking: Asking) -> None:
@@ -300,9 +249,7 @@ class Answers:
         if facts.purpose != BREAK_GLASS and self._log.uses(_person(facts)).reads >= READS_PER_DAY:
             raise QuotaError(reads_per_day=READS_PER_DAY)
 
-    def _judged(
-        self, opening: Opening, facts: ReadRequest, policy: Held | None
-    ) -> tuple[list[Found], Counter[str]]:
+    def _judged(self, opening: Opening, facts: ReadRequest, policy: Held | None) -> tuple[list[Found], Counter[str]]:
         """All that this keeper holds of the subject, what may leave of it, and why the rest may not."""
         withheld: Counter[str] = Counter()
         if policy is None or policy.cell.status is Status.CLOSED:
@@ -311,13 +258,15 @@ class Answers:
         if policy.cell.status is Status.FROZEN and facts.kind is not ReadKind.PATIENT and facts.purpose != BREAK_GLASS:
             withheld["cell_frozen"] += sum(len(one.candidates) for one in found)
             return [], withheld
-        decider = self._decider(policy)
+        decider = self._deciders.of(policy.policy, policy.commitment)
         at = max(self._view.time, self._clock())
         permitted: set[RecordId] = set()
         for one in found:
             decisions = decider.decide_all(facts, [candidate.header for candidate in one.candidates], at)
             for candidate, decision in zip(one.candidates, decisions, strict=True):
-                if not _selected(candidate.header, opening.selection) or not _may_see_version(candidate, opening, facts):
+                if not _selected(candidate.header, opening.selection) or not _may_see_version(
+                    candidate, opening, facts
+                ):
                     continue
                 if decision.permitted:
                     one.released.append((candidate, decision))
@@ -344,24 +293,8 @@ class Answers:
             found.append(Found(author=author, batch_id=batch_id, holding=holding, candidates=candidates))
         return found
 
-    def _decider(self, policy: Held) -> Decider:
-        decider = self._deciders.get(policy.commitment)
-        if decider is None:
-            state = self._view.state
-            packs = {p.jurisdiction: p for p in self._packs if pack_root_of(state, p.jurisdiction) == pack_root(p)}
-            entries = {name: member_of(state, name) for name in members_of(state)}
-            places = {name: entry.jurisdiction for name, entry in entries.items() if entry is not None}
-            if len(self._deciders) >= 1024:
-                self._deciders.clear()
-            decider = self._deciders[policy.commitment] = Decider(policy.policy, packs, places)
-        return decider
-
-    def _logged(
-        self, opening: Opening, facts: ReadRequest, found: list[Found], withheld: Counter[str]
-    ) -> LogEntry:
-        released = tuple(
-            (one.author, one.batch_id, _indices(one)) for one in found if one.released
-        )
+    def _logged(self, opening: Opening, facts: ReadRequest, found: list[Found], withheld: Counter[str]) -> LogEntry:
+        released = tuple((one.author, one.batch_id, _indices(one)) for one in found if one.released)
 
         def fill(number: int, subject_number: int, previous: Digest) -> LogEntry:
             return LogEntry(
@@ -417,7 +350,9 @@ def _overrides(state: State, author: MemberId, batch_id: BatchId) -> dict[int, O
 
 def _selected(header: Header, selection: Selection) -> bool:
     wanted_type = not selection.fhir_types or header.fhir_type in selection.fhir_types
-    return wanted_type and (not selection.records or header.record in selection.records)
+    if not wanted_type or header.record.author == selection.except_author:
+        return False
+    return not selection.records or header.record in selection.records
 
 
 def _may_see_version(candidate: Candidate, opening: Opening, facts: ReadRequest) -> bool:

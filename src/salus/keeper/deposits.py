@@ -1,4 +1,4 @@
-"""Taking shares of a batch into keeping: everything is checked before anything is stored, and stored before it is signed.
+"""Taking shares of a batch into keeping: all is checked before anything is stored, and stored before it is signed.
 
     1. The envelope opens for this seat, and the author signed what is inside.
     2. Headers lead to the batch root, share hashes to the share root, this seat's shares to their hashes.
@@ -25,8 +25,8 @@ from salus.core.clock import Clock
 from salus.core.errors import MalformedError
 from salus.core.ids import HOUR_MS, BatchId, Digest, MemberId, SubjectId, TimeMs
 from salus.core.wire import Record, decode, encode, reopen
-from salus.crypto.batch_trees import Levels, prove_many
 from salus.crypto.hpke import OpeningKey
+from salus.crypto.merkle import Levels, prove_many
 from salus.crypto.signatures import SigningKey, verify
 from salus.keeper.errors import DepositConflictError, EnvelopeError, InconsistentDealerError
 from salus.keeper.messages import (
@@ -163,9 +163,7 @@ class Deposits:
             raise EnvelopeError(seat=deposit.seat)
         return shares
 
-    async def _refused(
-        self, shares: BatchShares, by_subject: dict[SubjectId, list[tuple[Entry, Header]]]
-    ) -> list[int]:
+    async def _refused(self, shares: BatchShares, by_subject: dict[SubjectId, list[tuple[Entry, Header]]]) -> list[int]:
         refused: list[int] = []
         for subject, entries in by_subject.items():
             held = await self._policies.current(subject)
@@ -204,9 +202,7 @@ class Deposits:
             upsert(connection, BATCHES, [{**place, "share_root": shares.share_root, "good_until": good_until}])
 
 
-def check_shares(
-    shares: BatchShares, seats: int
-) -> tuple[dict[SubjectId, list[tuple[Entry, Header]]], Levels, Levels]:
+def check_shares(shares: BatchShares, seats: int) -> tuple[dict[SubjectId, list[tuple[Entry, Header]]], Levels, Levels]:
     """Entries by subject, and both trees, if everything leads to the roots.
 
     Raises:

@@ -20,8 +20,8 @@ from salus.core.ids import (
     Purpose,
     RequestId,
     Salt,
-    Seat,
     SealingKey,
+    Seat,
     Signature,
     SubjectId,
     TimeMs,
@@ -97,7 +97,7 @@ class Cosignature(Record, tag="keeper.cosignature/1", frozen=True):
 
 
 class PolicyDeposit(Record, tag="keeper.policy_deposit/1", frozen=True):
-    """A policy version for one seat, before its cell advances to it. `evidence`: digest of what a custodian was shown."""
+    """A policy version for one seat, before its cell advances to it. `evidence`: digest of what a custodian saw."""
 
     policy: PolicySet
     evidence: Digest | None

@@ -142,7 +142,9 @@ class Policies:
             return
         if deposit.evidence is None:
             raise WideningWaitsError(reason="a digest of evidence is missing")
-        if deposit.cosignature is not None and self._is_second_writer(old, named, deposit.evidence, deposit.cosignature):
+        if deposit.cosignature is not None and self._is_second_writer(
+            old, named, deposit.evidence, deposit.cosignature
+        ):
             return
         noticed = self._noticed(policy, named)
         if self._view.time < noticed + WIDENING_WAITS_MS:

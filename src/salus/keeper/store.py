@@ -17,10 +17,10 @@ from sqlalchemy.engine import Connection, Engine
 
 from salus.core.errors import IntegrityError, UnavailableError
 from salus.core.faults import NO_FAULTS, Faults
-from salus.core.ids import CellId, Digest, MemberId, SubjectId
-from salus.crypto.at_rest import NONCE_BYTES, unwrap, wrap
+from salus.core.ids import SubjectId
 from salus.crypto.digests import derive
 from salus.crypto.errors import UnopenableError
+from salus.crypto.sealing_at_rest import NONCE_BYTES, unwrap, wrap
 from salus.keeper.errors import StoreCorruptError
 
 FORMAT = 1
@@ -172,6 +172,18 @@ class SubjectStore:
             raise StoreCorruptError(reason="a subject's key is missing")
         return self._opened(key, data, context)
 
+    def wrapped_own(self, data: bytes, context: bytes) -> bytes:
+        """Data that belongs to no subject, under the KEK itself."""
+        return wrap(self._kek, os.urandom(NONCE_BYTES), data, context)
+
+    def unwrapped_own(self, data: bytes, context: bytes) -> bytes:
+        """What `wrapped_own` wrapped.
+
+        Raises:
+            StoreCorruptError: the bytes were altered.
+        """
+        return self._opened(self._kek, data, context)
+
     @contextmanager
     def commit(self, point: str) -> Iterator[Connection]:
         """One durable transaction; on an error nothing of it is kept."""
@@ -275,6 +287,3 @@ def reported() -> Iterator[None]:
         raise DiskError(reason=type(error.orig).__name__) from None
     except sa.exc.DatabaseError as error:
         raise StoreCorruptError(reason=type(error.orig).__name__) from None
-
-
-__all__ = ["CellId", "Digest", "MemberId", "SqlPages", "SubjectStore", "reported", "sqlite_engine", "upsert"]

@@ -52,9 +52,18 @@ def read(data: bytes) -> Submitted:
     Raises:
         MalformedError: they, or the body inside, are not the one encoding of a transaction.
     """
+    return _remembered(data) if len(data) <= _REMEMBERED_BYTES_MAX else _read(data)
+
+
+def _read(data: bytes) -> Submitted:
     tx = decode(Tx, data)
     body = decode(Body, tx.body)
     return Submitted(tx_id=transaction_id(tx.body), tx=tx, body=body, size_bytes=len(data))
+
+
+# Read once for admission, again in the block, and by every member that one process simulates. Bounded in both ways.
+_REMEMBERED_BYTES_MAX = 4_096
+_remembered = lru_cache(4_096)(_read)
 
 
 def authenticate(

@@ -2,7 +2,8 @@
 
 An entry is bytes whose length says what it is: none for an empty place, 32 for the hash of a deeper page, 64 for a
 lone leaf (key hash ‖ value hash). A page is two bitmaps of 16 bits (places taken, places that hold a leaf), then the
-entries taken, in order. `page_key` says where a page lies.
+entries taken, in order; a page of sixteen hashes, of which a block mostly changes one, keeps the rows of hashes above
+them as well (8, 4 and 2), so that 4 are worked out anew and not 15. `page_key` says where a page lies.
 Hashes are those of the JMT with SHA-256: https://github.com/penumbra-zone/jmt, `types/proof.rs`.
 """
 
@@ -22,8 +23,10 @@ HEX_DIGITS = b"0123456789abcdef"
 NIBBLE_OF = {digit: nibble for nibble, digit in enumerate(HEX_DIGITS)}
 
 _BANDS = [b"0", b"1", b"2", b"3"]
-_ALL_HASHES_HEAD = b"\0\0\xff\xff"
-_ALL_HASHES_BYTES = 4 + 16 * HASH_BYTES
+_FULL_HEAD = b"\0\0\xff\xff"
+_FULL_BYTES = 4 + (16 + 8 + 4 + 2) * HASH_BYTES
+# Where each row but the last begins, and where the row above it.
+_FULL_ROWS = [(4 + 32 * row, 4 + 32 * above) for row, above in ((0, 16), (16, 24), (24, 28))]
 _ALL_HASHES_SIZES = bytes([HASH_BYTES] * 16)
 _BITS_OF_SIZE = {0: 0, HASH_BYTES: 1, LEAF_BYTES: 0x10001}  # A place's bit in both bitmaps.
 
@@ -66,20 +69,6 @@ def inner(left: Digest, right: Digest) -> Digest:
     return sha256(_INNER_DOMAIN + left + right).digest()
 
 
-def summit(entries: list[bytes], page: bytes) -> bytes:
-    """The entry that stands for a whole page, given in both forms. The tree spends most of its time here."""
-    if page[:4] == _ALL_HASHES_HEAD:  # Neighbours lie side by side already: the upper pages of every large tree.
-        row = page[4:]
-        while len(row) > HASH_BYTES:
-            row = b"".join([sha256(_INNER_DOMAIN + row[at : at + 64]).digest() for at in range(0, len(row), 64)])
-        return row
-    a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q = entries
-    return fold(
-        fold(fold(fold(a, b), fold(c, d)), fold(fold(e, f), fold(g, h))),
-        fold(fold(fold(i, j), fold(k, m)), fold(fold(n, o), fold(p, q))),
-    )
-
-
 def levels(entries: list[bytes]) -> list[list[bytes]]:
     """The four binary levels inside a page, from its sixteen entries up to the one that stands for it."""
     rows = [entries]
@@ -89,15 +78,46 @@ def levels(entries: list[bytes]) -> list[list[bytes]]:
     return rows
 
 
-def pack(entries: list[bytes]) -> bytes:
-    """A page as bytes."""
+def seal(entries: list[bytes]) -> tuple[bytes, bytes]:
+    """A page as bytes, and the entry that stands for it. The tree spends most of its time here."""
     sizes = bytes(map(len, entries))
     if sizes == _ALL_HASHES_SIZES:
-        return _ALL_HASHES_HEAD + b"".join(entries)
+        return _sealed_full(b"".join(entries))
     bitmaps = 0
     for size in reversed(sizes):
         bitmaps = bitmaps << 1 | _BITS_OF_SIZE[size]
-    return bitmaps.to_bytes(4, "big") + b"".join(entries)
+    a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q = entries
+    summit = fold(
+        fold(fold(fold(a, b), fold(c, d)), fold(fold(e, f), fold(g, h))),
+        fold(fold(fold(i, j), fold(k, m)), fold(fold(n, o), fold(p, q))),
+    )
+    return bitmaps.to_bytes(4, "big") + b"".join(entries), summit
+
+
+def reseal(page: bytes, entries: list[bytes], places: list[int]) -> tuple[bytes, bytes]:
+    """As `seal`, for a page of which only these places have changed: a full one is hashed along their paths alone."""
+    if page[:4] != _FULL_HEAD or any(len(entries[place]) != HASH_BYTES for place in places):
+        return seal(entries)
+    after = bytearray(page)
+    for place in places:
+        at = 4 + HASH_BYTES * place
+        after[at : at + HASH_BYTES] = entries[place]
+    for row, above in _FULL_ROWS:
+        places = sorted({place >> 1 for place in places})
+        for place in places:
+            below = row + 2 * HASH_BYTES * place
+            at = above + HASH_BYTES * place
+            after[at : at + HASH_BYTES] = sha256(_INNER_DOMAIN + after[below : below + 2 * HASH_BYTES]).digest()
+    return bytes(after), sha256(_INNER_DOMAIN + after[-2 * HASH_BYTES :]).digest()
+
+
+def _sealed_full(row: bytes) -> tuple[bytes, bytes]:
+    """A page of sixteen hashes, in which neighbours lie side by side and every row is kept."""
+    rows = [_FULL_HEAD]
+    while len(row) > HASH_BYTES:
+        rows.append(row)
+        row = b"".join([sha256(_INNER_DOMAIN + row[at : at + 64]).digest() for at in range(0, len(row), 64)])
+    return b"".join(rows), row
 
 
 def unpack(page: bytes) -> list[bytes]:
@@ -106,8 +126,10 @@ def unpack(page: bytes) -> list[bytes]:
     Raises:
         CorruptPageError: the length or the bitmaps contradict each other.
     """
-    if page[:4] == _ALL_HASHES_HEAD and len(page) == _ALL_HASHES_BYTES:
-        return [page[at : at + HASH_BYTES] for at in range(4, _ALL_HASHES_BYTES, HASH_BYTES)]
+    if page[:4] == _FULL_HEAD:
+        if len(page) != _FULL_BYTES:
+            raise CorruptPageError(size_bytes=len(page))
+        return [page[at : at + HASH_BYTES] for at in range(4, 4 + 16 * HASH_BYTES, HASH_BYTES)]
     bitmaps = int.from_bytes(page[:4], "big")
     entries = []
     at = 4

@@ -21,9 +21,9 @@ from salus.state.pages import (
     NIBBLE_OF,
     PLACEHOLDER,
     digest_of,
-    pack,
     page_key,
-    summit,
+    reseal,
+    seal,
     unpack,
 )
 
@@ -33,7 +33,7 @@ ROOT_KEY = page_key(b"")
 def root(pages: KeyValue) -> Digest:
     """The root as it stands; the placeholder of an empty tree where nothing was ever written."""
     page = pages.get(ROOT_KEY)
-    return PLACEHOLDER if page is None else digest_of(summit(unpack(page), page))
+    return PLACEHOLDER if page is None else digest_of(seal(unpack(page))[1])
 
 
 def update(pages: KeyValue, changes: Mapping[bytes, bytes | None]) -> Digest:
@@ -63,24 +63,30 @@ class _Update:
         page = self._pages.get(ROOT_KEY)
         entries = [EMPTY] * 16 if page is None else unpack(page)
         self._fill(entries, 0, 0, len(self._paths))
-        written = pack(entries)
+        written, summit = seal(entries)
         if any(entries):
             self._pages.put(ROOT_KEY, written)
         else:
             self._pages.delete(ROOT_KEY)
-        return summit(entries, written)
+        return summit
 
-    def _fill(self, entries: list[bytes], depth: int, low: int, high: int) -> None:
-        """Apply changes `low` to `high`, all of which pass through this page, to its entries."""
+    def _fill(self, entries: list[bytes], depth: int, low: int, high: int) -> list[int]:
+        """Apply changes `low` to `high`, all of which pass through this page; answers which entries are others now."""
         paths = self._paths
+        places = []
         while low < high:
             digit = paths[low][depth]
             end = low + 1
             while end < high and paths[end][depth] == digit:
                 end += 1
             place = NIBBLE_OF[digit]
-            entries[place] = self._changed(entries[place], depth + 1, low, end)
+            before = entries[place]
+            after = self._changed(before, depth + 1, low, end)
+            if after != before:
+                entries[place] = after
+                places.append(place)
             low = end
+        return places
 
     def _changed(self, entry: bytes, depth: int, low: int, high: int) -> bytes:
         """What becomes of one entry under changes `low` to `high`; `depth` counts the nibbles that lead to it."""
@@ -102,15 +108,15 @@ class _Update:
         if page is None:
             raise CorruptPageError(path=key)
         entries = unpack(page)
-        self._fill(entries, depth, low, high)
-        written = pack(entries)
-        if written == page:
+        places = self._fill(entries, depth, low, high)
+        if not places:
             return entry
+        written, summit = reseal(page, entries, places)
         if len(written) <= 4 + LEAF_BYTES and _is_lone(entries):
             self._pages.delete(key)
-            return written[4:]
-        self._pages.put(key, written)
-        return summit(entries, written)
+        else:
+            self._pages.put(key, written)
+        return summit
 
     def _new_page(self, entry: bytes, depth: int, low: int, high: int) -> bytes:
         """Grow a page where nothing or a lone leaf was, unless what remains is again nothing or a lone leaf."""
@@ -118,11 +124,10 @@ class _Update:
         if entry:
             entries[_nibble(entry, depth)] = entry
         self._fill(entries, depth, low, high)
-        if _is_lone(entries):
-            return b"".join(entries)
-        written = pack(entries)
-        self._pages.put(page_key(self._paths[low][:depth]), written)
-        return summit(entries, written)
+        written, summit = seal(entries)
+        if not _is_lone(entries):
+            self._pages.put(page_key(self._paths[low][:depth]), written)
+        return summit
 
 
 def _is_lone(entries: list[bytes]) -> bool:

@@ -4,14 +4,14 @@ from salus.contracts.consent import ClearRule, Effect, Pack, PolicySet, Reader, 
 from salus.contracts.consent.pack import BitName, Layer, PackRule
 from salus.contracts.consent.purposes import PARENTS
 from salus.contracts.records.header import Bits
-from salus.core.ids import TimeMs
+from salus.core.ids import Purpose, TimeMs
 from tests.contracts.consent.world import ClearRecord
 
 PERMIT, DENY = Effect.PERMIT, Effect.DENY
 Verdict = tuple[Effect | None, frozenset[str]]
 
 
-def covers(named: str, asked: str, effect: Effect) -> bool:
+def covers(named: Purpose, asked: Purpose, effect: Effect) -> bool:
     """Does a rule that names this purpose reach the one asked?"""
     if named == asked:
         return True

@@ -1,23 +1,36 @@
 """Random patients, packs, readers and records out of a small vocabulary, so that rules meet often."""
 
+import random
 from datetime import date
 from hashlib import sha256
+from itertools import combinations
+from typing import NamedTuple, TypeVar
 
 from hypothesis import strategies as st
 
 from salus.contracts.consent import ClearRule, Effect, Pack, Reader, ReadKind, ReadRequest
 from salus.contracts.consent.pack import BitName, Layer, PackRule
 from salus.contracts.records.header import Bits
-from salus.core.ids import FhirType, Purpose
+from salus.core.ids import FhirType, Purpose, TimeMs
 from salus.core.wire import replace
-from tests.contracts.consent.world import CREDENTIAL, MEMBERS, MOTHER, PACKS, PHONE, PLACES, STRANGER, ClearRecord
+from tests.contracts.consent.world import (
+    CREDENTIAL,
+    MEMBERS,
+    MOTHER,
+    PACKS,
+    PHONE,
+    PLACES,
+    STRANGER,
+    ClearRecord,
+    clinician,
+    patient,
+    proxy,
+)
 
 TERMS = ("label:PSY", "label:HIV", "label:SUD", "code:a|1")
-PURPOSES = tuple(
-    map(
-        Purpose,
-        ["PurposeOfUse", "TREAT", "TREAT", "TREAT", "COC", "ETREAT", "ERTREAT", "BTG", "CLINTRL", "POPHLTH", "HRESCH", "CLINTRCH", "HPAYMT", "ELIGDTRM", "PATRQT", "FAMRQT"],
-    )
+PURPOSES = (
+    *(Purpose(code) for code in ("PurposeOfUse", "TREAT", "TREAT", "TREAT", "COC", "ETREAT", "ERTREAT", "BTG")),
+    *(Purpose(code) for code in ("CLINTRL", "POPHLTH", "HRESCH", "CLINTRCH", "HPAYMT", "ELIGDTRM", "PATRQT", "FAMRQT")),
 )
 TYPES = (FhirType("Observation"), FhirType("Condition"))
 ROLES = ("nurse", "emergency")
@@ -25,10 +38,20 @@ DAYS = (None, date(2019, 5, 3), date(2019, 5, 31), date(2020, 1, 1), date(2021, 
 EDGES = (date(2019, 5, 3), date(2019, 6, 1), date(2020, 1, 1), date(2021, 12, 31))
 TIMES = (None, None, None, 40, 50, 60)
 
+T = TypeVar("T")
+
 effects = st.sampled_from(Effect)
 
 
-def few(values: tuple[object, ...], most: int = 2) -> st.SearchStrategy[tuple[object, ...]]:
+class Meeting(NamedTuple):
+    """One reader wants one record at one moment."""
+
+    request: ReadRequest
+    record: ClearRecord
+    at: TimeMs
+
+
+def few(values: tuple[T, ...], most: int = 2) -> st.SearchStrategy[tuple[T, ...]]:
     """Usually nothing, which does not constrain; else a few of these."""
     chosen = st.lists(st.sampled_from(values), min_size=1, max_size=most, unique=True).map(tuple)
     return st.one_of(st.just(()), st.just(()), chosen)
@@ -70,9 +93,21 @@ def clear_rules(draw: st.DrawFn, depth: int = 3, effect: Effect | None = None) -
 
 
 @st.composite
-def rule_sets(draw: st.DrawFn, most: int = 4) -> tuple[ClearRule, ...]:
+def wordy_rules(draw: st.DrawFn, depth: int = 2) -> ClearRule:
+    """A rule about terms and little else, as are its exceptions: where tokens are lacking, all of it is in doubt."""
+    nested = draw(st.lists(wordy_rules(depth=depth - 1), max_size=2)) if depth else []
+    about = draw(st.one_of(st.just([]), groups))
+    readers = draw(st.sampled_from(((), (Reader(member=MEMBERS[1]),))))
+    return ClearRule(bytes(16), draw(effects), readers=readers, terms=tuple(about), exceptions=tuple(nested))
+
+
+@st.composite
+def rule_sets(
+    draw: st.DrawFn, most: int = 4, each: st.SearchStrategy[ClearRule] | None = None
+) -> tuple[ClearRule, ...]:
     """Some rules with ids; now and then one supersedes another."""
-    numbered = [_numbered(rule, f"{n}") for n, rule in enumerate(draw(st.lists(clear_rules(), max_size=most)))]
+    drawn = draw(st.lists(clear_rules() if each is None else each, max_size=most))
+    numbered = [_numbered(rule, f"{n}") for n, rule in enumerate(drawn)]
     ids = [rule.rule_id for rule in numbered]
     for n, rule in enumerate(numbered):
         others = [None, None, *(i for i in ids if i != rule.rule_id)]
@@ -115,6 +150,34 @@ def requests(draw: st.DrawFn) -> ReadRequest:
         reason=draw(st.sampled_from(("unconscious", " "))),
         held=draw(st.sampled_from((False, False, True))),
     )
+
+
+def _meetings() -> tuple[Meeting, ...]:
+    """Readers, records and moments, thinned by a fixed seed; most are what meets daily: staff who want to treat."""
+    chance = random.Random(4)
+    daily = [clinician(member, "TREAT", role) for member in MEMBERS for role in ROLES]
+    staff = [clinician(m, code, *ROLES, reason="unconscious") for m in MEMBERS for code in sorted(set(PURPOSES))]
+    others = [patient(), patient(STRANGER), patient(held=True), proxy(), proxy(STRANGER), proxy(held=True)]
+    words = [frozenset(terms) for n in range(4) for terms in combinations(TERMS, n)]
+    explicit = [frozenset[str]()] * 6 + [frozenset({term}) for term in TERMS] + [frozenset(TERMS[:2])]
+    return tuple(
+        Meeting(
+            chance.choice(chance.choice((daily, daily, daily, staff, others))),
+            ClearRecord(
+                author=chance.choice(MEMBERS),
+                fhir_type=chance.choice(TYPES),
+                terms=chance.choice(words),
+                day=chance.choice(DAYS),
+                explicit=chance.choice(explicit),
+                bits=Bits(chance.choice((0, 0, 0, chance.randrange(16)))),
+            ),
+            chance.choice((39, 40, 49, 50, 50, 50, 55, 60, 1000)),
+        )
+        for _ in range(150)
+    )
+
+
+MEETINGS = _meetings()
 
 
 @st.composite

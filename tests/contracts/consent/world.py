@@ -1,4 +1,4 @@
-"""The small world of these tests: three members under two packs, one patient, records in clear and as keepers see them."""
+"""The small world of these tests: three members under two packs, one patient, records in clear and as keepers see."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -22,10 +22,11 @@ from salus.contracts.consent import (
     record_date_terms,
 )
 from salus.contracts.records.header import Bits, Header, RecordId
-from salus.core.ids import FhirType, MemberId, Purpose, TimeMs, Token
+from salus.core.ids import ChainId, FhirType, MemberId, Purpose, TimeMs, Token
 from salus.crypto.digests import blind
 
 AT: TimeMs = 50
+OBSERVATION, NO_BITS = FhirType("Observation"), Bits(0)
 SUBJECT, OTHER_SUBJECT = b"subject-subject!", b"another-subject!"
 PHONE, MOTHER, STRANGER = b"handle-phone----", b"handle-mother---", b"handle-stranger-"
 CREDENTIAL = b"credential-------"[:16]
@@ -48,11 +49,11 @@ class ClearRecord:
     """A record as its author knows it."""
 
     author: MemberId = MERCY
-    fhir_type: FhirType = FhirType("Observation")
+    fhir_type: FhirType = OBSERVATION
     terms: frozenset[str] = frozenset()
     day: date | None = date(2019, 5, 3)
     explicit: frozenset[str] = frozenset()
-    bits: Bits = Bits(0)
+    bits: Bits = NO_BITS
 
 
 def header_of(record: ClearRecord, *, index: int = 0, padding: bytes = b"padding") -> Header:
@@ -85,7 +86,7 @@ def policy_of(
 def policy_with(rules: tuple[Rule, ...], *, custodian: MemberId | None = None, proxy_until: TimeMs = 1000) -> PolicySet:
     """A policy of rules that are blinded already."""
     return PolicySet(
-        chain=consent.policy.ChainId("test"),
+        chain=ChainId("test"),
         cell=bytes(16),
         version=1,
         salt=bytes(32),

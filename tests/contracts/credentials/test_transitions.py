@@ -17,7 +17,7 @@ from salus.contracts.credentials.reads import credential_of, is_active
 from salus.contracts.credentials.tables import Credential, Status
 from salus.contracts.credentials.transitions import issue, revoke
 from salus.core.errors import RefusalError
-from salus.core.ids import HOUR_MS
+from salus.core.ids import HOUR_MS, MemberId
 from salus.state.state import State
 from tests.support.network import STARTED, context, founded, network
 from tests.support.refusals import assert_refused
@@ -76,7 +76,7 @@ def test_a_credential_refuses(row: Row) -> None:
 
 def test_issue_puts_a_credential_in_force_under_its_sponsor() -> None:
     assert credential_of(standing(ISSUE), ID) == Credential(
-        version=0, issuer="mercy", commitment=ISSUE.commitment, expires=ISSUE.expires, status=Status.ACTIVE
+        version=0, issuer=MemberId("mercy"), commitment=ISSUE.commitment, expires=ISSUE.expires, status=Status.ACTIVE
     )
 
 

@@ -10,7 +10,7 @@ from salus.contracts.reads.errors import (
     RequestExistsError,
     StaleVersionError,
 )
-from salus.contracts.reads.messages import LogRoot, Request
+from salus.contracts.reads.messages import LogKind, LogRoot, Request
 from salus.contracts.reads.reads import is_open, log_root_of, request_of
 from salus.contracts.reads.tables import EXPIRIES, LatestLogRoot, OpenRequest
 from salus.contracts.reads.transitions import OPEN_MS_MAX, log_root, prune, request
@@ -22,10 +22,12 @@ from tests.support.network import BLOCK_MS, STARTED, Ledger, context, founded, n
 from tests.support.refusals import assert_refused, everything
 
 NET = network(4)
+MERCY = MemberId("mercy")
 ID = NET.id16("request")
 REQUEST = NET.request(ID, expires=STARTED + MINUTE_MS)
-FIRST_ROOT = LogRoot(version=0, root=digest(b"first"))
-NEXT_ROOT = LogRoot(version=1, root=digest(b"next"))
+FIRST_ROOT = LogRoot(log=LogKind.KEEPER, version=0, root=digest(b"first"))
+NEXT_ROOT = LogRoot(log=LogKind.KEEPER, version=1, root=digest(b"next"))
+LATE_ROOT = LogRoot(log=LogKind.KEEPER, version=2, root=digest(b"late"))
 
 
 def act(state: State, msg: Request | LogRoot, sponsor: str = "mercy", time: int = STARTED) -> None:
@@ -61,7 +63,12 @@ REFUSALS = [
     Row("expiry before id", standing(REQUEST), TOO_LATE, ExpiresTooLateError),
     Row("a first log root at version 1", founded(NET), NEXT_ROOT, StaleVersionError),
     Row("a log root replayed", standing(FIRST_ROOT), FIRST_ROOT, StaleVersionError),
-    Row("a log root from the future", standing(FIRST_ROOT), LogRoot(version=2, root=digest(b"x")), StaleVersionError),
+    Row(
+        "a log root from the future",
+        standing(FIRST_ROOT),
+        LogRoot(log=LogKind.KEEPER, version=2, root=digest(b"x")),
+        StaleVersionError,
+    ),
 ]
 
 
@@ -73,7 +80,7 @@ def test_reading_refuses(row: Row) -> None:
 def test_a_request_stands_and_is_open_until_just_before_it_expires() -> None:
     state = standing(REQUEST)
     assert request_of(state, ID) == OpenRequest(
-        sponsor="mercy",
+        sponsor=MERCY,
         commitment=REQUEST.commitment,
         reply_key_digest=REQUEST.reply_key_digest,
         expires=REQUEST.expires,
@@ -94,9 +101,7 @@ def test_a_request_never_made_is_not_open() -> None:
 def test_each_members_log_root_counts_for_itself() -> None:
     state = standing(FIRST_ROOT, NEXT_ROOT)
     act(state, FIRST_ROOT, "lakeside")
-    assert log_root_of(state, MemberId("mercy")) == LatestLogRoot(
-        version=2, root=NEXT_ROOT.root, height=1, time=STARTED
-    )
+    assert log_root_of(state, MERCY) == LatestLogRoot(version=2, root=NEXT_ROOT.root, height=1, time=STARTED)
     assert log_root_of(state, MemberId("lakeside")) == LatestLogRoot(
         version=1, root=FIRST_ROOT.root, height=1, time=STARTED
     )

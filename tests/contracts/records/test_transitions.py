@@ -82,6 +82,10 @@ BEYOND = SeatReceipt(seat=5, good_until=GOOD_UNTIL, signature=bytes(64))
 SHORT = batch(NEW, seats=(1, 2)).receipts
 WITHDRAW = Withdraw(batch_id=OLD, index=7)
 DOUBLED = batch(NEW, over(OLD), over(OLD, successor_index=1))
+THEIRS = batch(NEW, over(OLD), author="lakeside")
+CORRECTED = standing(batch(OLD), batch(NEW, over(OLD)))
+NEITHER = replace(batch(NEW, over(NONE)), receipts=(*SHORT, FORGED))
+ONE_TOO_MANY = replace(batch(NEW), receipts=(*batch(NEW).receipts, replace(FORGED, seat=4)))
 LONGER = tuple(replace(receipt, good_until=GOOD_UNTIL + 1) for receipt in batch(NEW).receipts)
 
 
@@ -115,12 +119,12 @@ REFUSALS = [
     Row("no receipts", founded(NET), replace(batch(NEW), receipts=()), TooFewReceiptsError),
     Row("count before targets", founded(NET), batch(NEW, over(NONE), seats=(1, 2)), TooFewReceiptsError),
     Row("a target nowhere", founded(NET), batch(NEW, over(NONE)), BatchNotFoundError),
-    Row("another's target", standing(batch(OLD)), batch(NEW, over(OLD), author="lakeside"), BatchNotFoundError, "lakeside"),
-    Row("a target superseded before", standing(batch(OLD), batch(NEW, over(OLD))), batch(NEWER, over(OLD)), AlreadyOverriddenError),
+    Row("another's target", standing(batch(OLD)), THEIRS, BatchNotFoundError, "lakeside"),
+    Row("a target superseded before", CORRECTED, batch(NEWER, over(OLD)), AlreadyOverriddenError),
     Row("a target withdrawn before", standing(batch(OLD), WITHDRAW), batch(NEW, over(OLD)), AlreadyOverriddenError),
-    Row("target before signature", founded(NET), replace(batch(NEW, over(NONE)), receipts=(*SHORT, FORGED)), BatchNotFoundError),
+    Row("target before signature", founded(NET), NEITHER, BatchNotFoundError),
     Row("a forged receipt", founded(NET), replace(batch(NEW), receipts=(*SHORT, FORGED)), BadReceiptError),
-    Row("a forged receipt beyond the quorum", founded(NET), replace(batch(NEW), receipts=(*batch(NEW).receipts, replace(FORGED, seat=4))), BadReceiptError),
+    Row("a forged receipt beyond the quorum", founded(NET), ONE_TOO_MANY, BadReceiptError),
     Row("a receipt made longer", founded(NET), replace(batch(NEW), receipts=LONGER), BadReceiptError),
     Row("another's receipts", founded(NET), batch(NEW), BadReceiptError, "lakeside"),
     Row("receipts of another batch", founded(NET), replace(batch(NEW), receipts=batch(OLD).receipts), BadReceiptError),

@@ -16,8 +16,10 @@ from salus.contracts.consent.policy import (
     check_policy,
     commitment,
     device_handle,
+    is_subject_of,
     is_writer,
     proxy_handle,
+    subject_handle,
     writers_without_tokens,
 )
 from salus.contracts.consent.reasons import SENTENCES, Decision, Reason, ReasonCode
@@ -54,6 +56,7 @@ __all__ = [
     "date_terms",
     "decide",
     "device_handle",
+    "is_subject_of",
     "is_writer",
     "narrows",
     "pack_root",
@@ -62,6 +65,7 @@ __all__ = [
     "read_pack",
     "record_date_terms",
     "seal_facts",
+    "subject_handle",
     "without",
     "writers_without_tokens",
 ]

@@ -59,6 +59,11 @@ def answer(rule: Bound, terms: frozenset[Token]) -> Answer | None:
     return _deepest(rule, terms) if rule.exceptions else rule.own
 
 
+def words_of(rule: Bound) -> frozenset[Token]:
+    """Every token that the rule or its exceptions could match."""
+    return frozenset[Token]().union(*(rule.groups or ()), *(words_of(exception) for exception in rule.exceptions))
+
+
 def in_force(since: TimeMs | None, until: TimeMs | None, at: TimeMs) -> bool:
     """Whether a half-open time in force holds this moment."""
     return (since is None or since <= at) and (until is None or at < until)

@@ -18,7 +18,7 @@ UNDATED = "date:undated"
 def date_terms(since: date | None, until: date | None) -> tuple[str, ...]:
     """The fewest terms that cover every day from `since` up to, not including, `until`; in order of time.
 
-    Days outside the years 1900 to 2099 are dated by the sealing author as undated. At most 284 terms result.
+    Days outside the years 1900 to 2099 are dated by the sealing author as undated. At most 280 terms result.
 
     Raises:
         PeriodError: the period is empty, or begins or ends outside those years.

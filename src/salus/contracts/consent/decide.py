@@ -30,7 +30,9 @@ from salus.core.wire import replace
 SESSIONS_MAX = 64  # Readers remembered at once, and
 DECISIONS_MAX = 16_384  # decisions for each: a whole record of hundreds, many times over.
 
-_Key = tuple[MemberId, tuple[Token, ...], tuple[Token, ...], int, FhirType]
+_HeaderKey = tuple[MemberId, tuple[Token, ...], tuple[Token, ...], int, FhirType]
+_KinKey = tuple[MemberId, int, FhirType]
+_TermKey = tuple[frozenset[Token], tuple[Token, ...]]
 
 
 def decide(policy: PolicySet, packs: tuple[Pack, ...], request: ReadRequest, header: Header, at: TimeMs) -> Decision:
@@ -38,7 +40,7 @@ def decide(policy: PolicySet, packs: tuple[Pack, ...], request: ReadRequest, hea
     if header.subject != policy.subject:
         return WRONG_SUBJECT
     plan = plan_for(policy, packs, request, _kin(header), at)
-    return plan.settle(header.terms, header.explicit)
+    return plan.settle(frozenset(header.terms), header.explicit)
 
 
 class Decider:
@@ -77,31 +79,39 @@ class Decider:
 
 
 class _Session:
-    """What is remembered of one reader between two turning points."""
+    """What is remembered of one reader between two turning points.
+
+    Twice: by a header's terms as they are, and by those among them that some rule knows, where most headers agree.
+    """
 
     def __init__(
         self, policy: PolicySet, packs: Mapping[str, Pack], places: Mapping[MemberId, str], request: ReadRequest
     ) -> None:
         self._policy, self._packs, self._places, self._request = policy, packs, places, request
-        self._plans: dict[Kin, Plan] = {}
-        self._decisions: dict[_Key, Decision] = {}
+        self._by_header: dict[_HeaderKey, Decision] = {}
+        self._plans: dict[_KinKey, tuple[Plan, dict[_TermKey, Decision]]] = {}
 
     def settle(self, header: Header, at: TimeMs) -> Decision:
         key = (header.record.author, header.terms, header.explicit, header.bits, header.fhir_type)
-        decision = self._decisions.get(key)
+        decision = self._by_header.get(key)
         if decision is None:
-            if len(self._decisions) >= DECISIONS_MAX:
-                self._decisions.clear()
+            if len(self._by_header) >= DECISIONS_MAX:
+                self._by_header.clear()
                 self._plans.clear()
-            decision = self._decisions[key] = self._plan(_kin(header), at).settle(header.terms, header.explicit)
+            decision = self._by_header[key] = self._by_terms(header, at)
         return decision
 
-    def _plan(self, kin: Kin, at: TimeMs) -> Plan:
-        plan = self._plans.get(kin)
-        if plan is None:
-            packs = self._both(kin.author)
-            plan = self._plans[kin] = plan_for(self._policy, packs, self._request, kin, at)
-        return plan
+    def _by_terms(self, header: Header, at: TimeMs) -> Decision:
+        kin = (header.record.author, header.bits, header.fhir_type)
+        if kin not in self._plans:
+            packs = self._both(header.record.author)
+            self._plans[kin] = (plan_for(self._policy, packs, self._request, _kin(header), at), {})
+        plan, decisions = self._plans[kin]
+        key = (plan.words.intersection(header.terms), header.explicit)
+        decision = decisions.get(key)
+        if decision is None:
+            decision = decisions[key] = plan.settle(*key)
+        return decision
 
     def _both(self, author: MemberId) -> tuple[Pack, ...]:
         wanted = {self._request.jurisdiction, self._places.get(author, "")}

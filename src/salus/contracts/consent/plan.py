@@ -5,7 +5,7 @@
 
 from dataclasses import dataclass
 
-from salus.contracts.consent.answers import Answer, Bound, answer, bind
+from salus.contracts.consent.answers import Answer, Bound, answer, bind, words_of
 from salus.contracts.consent.identity import identity_fault
 from salus.contracts.consent.layers import Kin, LayerAnswer, layer_answer
 from salus.contracts.consent.pack import Layer, Pack
@@ -41,16 +41,16 @@ class Plan:
 
     settled: Decision | None  # Set where terms cannot matter.
     rules: tuple[tuple[Rule, Bound], ...] = ()
+    words: frozenset[Token] = frozenset()  # All that the rules could match: other terms of a record cannot matter.
     duties: frozenset[str] = frozenset()  # Bound to every permit by the law.
     silence: Decision = WRONG_SUBJECT  # What holds where the patient is silent,
     silence_if_explicit: Decision = WRONG_SUBJECT  # and where the record must be named as well.
 
-    def settle(self, terms: tuple[Token, ...], explicit: tuple[Token, ...]) -> Decision:
-        """The decision for a record with these blinded terms."""
+    def settle(self, terms: frozenset[Token], explicit: tuple[Token, ...]) -> Decision:
+        """The decision for a record with these blinded terms; those among `words` suffice."""
         if self.settled is not None:
             return self.settled
-        borne = frozenset(terms)
-        answers = [(rule, said) for rule, bound in self.rules if (said := answer(bound, borne)) is not None]
+        answers = [(rule, said) for rule, bound in self.rules if (said := answer(bound, terms)) is not None]
         permits = [(rule, said) for rule, said in answers if said.effect is Effect.PERMIT]
         set_aside = {rule.supersedes for rule, _ in permits}
         denies = [(r, said) for r, said in answers if said.effect is Effect.DENY and r.rule_id not in set_aside]
@@ -95,10 +95,12 @@ def _weigh(
     if statute.effect is Effect.DENY:
         return Plan(_deny(*statute.reasons(ReasonCode.STATUTE_DENIES)))
     default = layer_answer(packs, Layer.DEFAULT, request, kin, at)
-    bound = ((rule, bind(rule, request, at, author=kin.author, fhir_type=kin.fhir_type)) for rule in policy.rules)
+    tried = ((rule, bind(rule, request, at, author=kin.author, fhir_type=kin.fhir_type)) for rule in policy.rules)
+    rules = tuple((rule, bound) for rule, bound in tried if bound is not None)
     return Plan(
         None,
-        tuple((rule, left) for rule, left in bound if left is not None),
+        rules,
+        frozenset[Token]().union(*(words_of(bound) for _, bound in rules)),
         duties,
         _silence(statute, default, duties),
         _silence_if_explicit(statute, default, duties),

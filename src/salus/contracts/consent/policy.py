@@ -68,6 +68,7 @@ class PolicySet(Record, tag="consent.policy/1", frozen=True):
     custodian: Name | None  # Keeps the keys of who has no device; while one does, no key reads as the patient.
     jurisdiction: Jurisdiction  # Where the patient lives: whose words explain a decision to them.
     also: tuple[SubjectId, ...] = ()  # Other handles of the same person, each with its own policy.
+    memo: bytes = b""  # The rules in clear, sealed under a key of the owner's own, so that a restored wallet has them.
     handle_salt: Salt = bytes(32)  # Binds the handle to the cell: see `subject_handle`.
 
 

@@ -11,6 +11,7 @@ class MemberKeys(Record, tag="members.keys/1", frozen=True):
     validator: PublicKey  # Signs headers.
     keeper: PublicKey  # Signs keeper and vault receipts, answers and log roots.
     sealing: SealingKey  # Envelopes to this member's keeper are sealed to it.
+    gateway: SealingKey  # Links and policies for this member as a writer are sealed to it.
 
 
 class FoundingMember(Record, tag="members.founder/1", frozen=True):

@@ -31,7 +31,7 @@ def readers_are_members(state: State) -> Iterator[str]:
 
 def log_roots_are_members_own(state: State) -> Iterator[str]:
     """Every log root belongs to a member and counts from 1."""
-    for member, latest in LOG_ROOTS.items(state):
+    for (member, _), latest in LOG_ROOTS.items(state):
         if member_of(state, member) is None or latest.version < 1:
             yield member
 

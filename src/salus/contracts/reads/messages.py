@@ -3,6 +3,8 @@
 The opening of a request (who, whom, why) goes to keepers alone, see `opening.py`.
 """
 
+from enum import Enum
+
 from salus.core.ids import Digest, RequestId, TimeMs, Version
 from salus.core.wire import Message
 
@@ -16,8 +18,16 @@ class Request(Message, tag="reads.request/1", frozen=True):
     expires: TimeMs  # At most twelve hours ahead: one encounter.
 
 
-class LogRoot(Message, tag="reads.log_root/1", frozen=True):
-    """Fix how far the sponsor's keeper has logged: the root of a map from keyed subject to last number and head."""
+class LogKind(Enum):
+    """Whose log: a keeper's of what it released, an author's of what it opened of its own."""
 
-    version: Version  # Of the member's log root so far; 0 for its first.
+    KEEPER = "keeper"
+    AUTHOR = "author"
+
+
+class LogRoot(Message, tag="reads.log_root/1", frozen=True):
+    """Fix how far one of the sponsor's logs has come: the root of a map from keyed subject to last number and head."""
+
+    log: LogKind
+    version: Version  # Of that log's root so far; 0 for its first.
     root: Digest

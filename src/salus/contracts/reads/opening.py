@@ -25,11 +25,12 @@ class Selection(Record, tag="reads.selection/1", frozen=True):
 
     records: tuple[RecordId, ...] = ()
     fhir_types: tuple[str, ...] = ()
+    except_author: Name | None = None  # The reader's own member, which opens its own records itself.
     history: bool = False  # Also versions that were superseded, where the current one is permitted too.
 
 
 class Opening(Record, tag="reads.opening/1", frozen=True):
-    """Who reads whom, why, under which credential. `credential_id` is none for a patient or proxy with an own device."""
+    """Who reads whom, why, under which credential: none for a patient or proxy who reads from an own device."""
 
     chain: ChainId
     request_id: RequestId

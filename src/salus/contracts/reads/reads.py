@@ -1,5 +1,6 @@
 """What other rooms ask of reading."""
 
+from salus.contracts.reads.messages import LogKind
 from salus.contracts.reads.tables import LOG_ROOTS, REQUESTS, LatestLogRoot, OpenRequest
 from salus.core.ids import MemberId, RequestId, TimeMs
 from salus.state.state import State
@@ -16,6 +17,6 @@ def is_open(state: State, request_id: RequestId, at: TimeMs) -> bool:
     return standing is not None and at < standing.expires
 
 
-def log_root_of(state: State, member: MemberId) -> LatestLogRoot | None:
-    """How far a member's keeper has logged; None while it never has."""
-    return LOG_ROOTS.get(state, member)
+def log_root_of(state: State, member: MemberId, log: LogKind = LogKind.KEEPER) -> LatestLogRoot | None:
+    """How far one of a member's logs has come; None while it never said."""
+    return LOG_ROOTS.get(state, (member, log.value))

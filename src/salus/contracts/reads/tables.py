@@ -1,4 +1,4 @@
-"""What the ledger keeps of reading: open requests, when to forget them, and each member's latest log root."""
+"""What the ledger keeps of reading: open requests, when to forget them, and the latest roots of each member's logs."""
 
 from typing import Final
 
@@ -23,7 +23,7 @@ class Expiry(Record, tag="reads.expiry/1", frozen=True):
 
 
 class LatestLogRoot(Record, tag="reads.latest_log_root/1", frozen=True):
-    """How far a keeper's log has come. Earlier roots are in earlier blocks."""
+    """How far one of a member's logs has come; the key names member and kind. Earlier roots are in earlier blocks."""
 
     version: Version
     root: Digest
@@ -33,4 +33,4 @@ class LatestLogRoot(Record, tag="reads.latest_log_root/1", frozen=True):
 
 REQUESTS: Final = Table[RequestId, OpenRequest]("reads/request/", OpenRequest, Bytes(16))
 EXPIRIES: Final = Table[tuple[TimeMs, RequestId], Expiry]("reads/expiry/", Expiry, Integer(), Bytes(16))
-LOG_ROOTS: Final = Table[MemberId, LatestLogRoot]("reads/log_root/", LatestLogRoot, Text())
+LOG_ROOTS: Final = Table[tuple[MemberId, str], LatestLogRoot]("reads/log_root/", LatestLogRoot, Text(), Text())

@@ -50,13 +50,12 @@ def log_root(state: State, ctx: Context, msg: LogRoot) -> None:
     Raises:
         StaleVersionError: the sponsor's log root is not at `version`, which is 0 where there is none.
     """
-    latest = LOG_ROOTS.get(state, ctx.sponsor)
+    place = (ctx.sponsor, msg.log.value)
+    latest = LOG_ROOTS.get(state, place)
     version = 0 if latest is None else latest.version
     if msg.version != version:
         raise StaleVersionError(member=ctx.sponsor, version=version)
-    LOG_ROOTS.put(
-        state, ctx.sponsor, LatestLogRoot(version=version + 1, root=msg.root, height=ctx.height, time=ctx.time)
-    )
+    LOG_ROOTS.put(state, place, LatestLogRoot(version=version + 1, root=msg.root, height=ctx.height, time=ctx.time))
 
 
 def prune(state: State, time: TimeMs, limit: int = PRUNED_MAX) -> int:

@@ -1,7 +1,7 @@
 """How a batch is laid out: 1,024 leaves for headers, 1,024 rows for shares, dummies where there is no record.
 
-The author builds both trees, each keeper builds them again from what it was sent, a reader checks paths into them. Sizes
-say nothing: a batch of one looks like a batch of a thousand to whoever lacks the dummy seed.
+The author builds both trees, each keeper builds them again from what it was sent, a reader checks paths into them.
+Sizes say nothing: a batch of one looks like a batch of a thousand to whoever lacks the dummy seed.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ from salus.contracts.records.header import LEAVES_PER_BATCH, RecordId
 from salus.core.ids import BatchId, ChainId, CommitteeId, Digest, Epoch, MemberId
 from salus.core.wire import encode
 from salus.crypto.digests import tagged
-from salus.crypto.batch_trees import Levels, dummy_leaf, levels
+from salus.crypto.merkle import Levels, dummy_leaf, levels
 
 DIGEST_BYTES = 32
 _SHARE_ROW = b"\x02"

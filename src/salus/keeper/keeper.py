@@ -1,0 +1,151 @@
+"""A member's keeper: one door for deposits, policies, requests to read and the patient's log.
+
+Everything is decided from the member's own final state, with the member's own clock. What is asked arrives as typed
+messages; `tick` does what is due: the log's root onto the ledger, expired deposits out of the store.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from salus.contracts.consent import Pack, device_handle
+from salus.contracts.reads.messages import LogKind
+from salus.core.clock import Clock
+from salus.core.errors import MalformedError, SalusError
+from salus.core.ids import MINUTE_MS, BatchId, Digest, MemberId, Name
+from salus.core.transport import Door, Transport, ask
+from salus.core.wire import Record, decode, encode
+from salus.crypto.hpke import OpeningKey, seal
+from salus.crypto.signatures import SigningKey, verify
+from salus.keeper.access_log import AccessLog, anchor
+from salus.keeper.answers import Answers, Permitted, padded
+from salus.keeper.deposits import Deposits
+from salus.keeper.errors import EnvelopeError, PersonError
+from salus.keeper.messages import (
+    Ask,
+    Deposit,
+    LogAsk,
+    LogAsking,
+    Noted,
+    PolicyWanted,
+    SealedLog,
+    SealedPolicy,
+    Signed,
+    SomethingNew,
+    info,
+    log_statement,
+)
+from salus.keeper.policies import Policies
+from salus.keeper.seats import own_seat
+from salus.keeper.store import SubjectStore
+from salus.machine.sponsor import Sponsor
+from salus.machine.view import View
+
+ASK_AGE_MS_MAX = 5 * MINUTE_MS  # How old a patient's asking for the log may be.
+
+
+class HeldWanted(Record, tag="keeper.held_wanted/1", frozen=True):
+    """An author asks which of its batches, by id and root, are not held here."""
+
+    batches: tuple[tuple[BatchId, Digest], ...]
+
+
+class HeldFound(Record, tag="keeper.held_found/1", frozen=True):
+    """Those that are missing here."""
+
+    missing: tuple[BatchId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KeeperKeys:
+    """What a keeper opens envelopes with, and signs with."""
+
+    opening: OpeningKey
+    signing: SigningKey
+
+
+class Keeper:
+    """One member's keeper."""
+
+    def __init__(
+        self,
+        member: MemberId,
+        store: SubjectStore,
+        view: View,
+        transport: Transport,
+        keys: KeeperKeys,
+        packs: Sequence[Pack],
+        clock: Clock,
+    ) -> None:
+        self._member = member
+        self._store = store
+        self._view = view
+        self._transport = transport
+        self._keys = keys
+        self._clock = clock
+        self.log = AccessLog(member, store, clock)
+        self.policies = Policies(member, store, view, transport, keys.opening, keys.signing)
+        self.deposits = Deposits(member, store, view, self.policies, keys.opening, keys.signing, clock)
+        self.answers = Answers(
+            member, view, self.policies, self.deposits, self.log, packs, keys.opening, keys.signing, clock
+        )
+
+    def open_door(self, door: Door) -> None:
+        """Let the member's door lead here."""
+        door.answer(Deposit, self.deposits.accept)
+        door.answer(HeldWanted, self._missing)
+        door.answer(SealedPolicy, self.policies.accept)
+        door.answer(PolicyWanted, self.policies.told)
+        door.answer(Ask, self.answers.answer)
+        door.answer(LogAsk, self.tell_log)
+
+    def permitted(self, request_id: bytes) -> Permitted | None:
+        """What the member's vault may serve for a request."""
+        return self.answers.permitted.get(request_id)
+
+    async def tell_log(self, _sender: MemberId, asked: LogAsk) -> SealedLog:
+        """The log of a subject, for a device of the patient.
+
+        Raises:
+            EnvelopeError: it does not open.
+            NotSeatedError: not a seat of this member.
+            PersonError: the key is not one of the patient's devices, did not sign, or the asking is too old.
+        """
+        own_seat(self._view.state, asked.committee, asked.seat, self._member)
+        try:
+            signed = decode(Signed, self._keys.opening.open(asked.sealed, info(self._view.chain, "log")))
+            asking = decode(LogAsking, signed.body)
+        except MalformedError:
+            raise EnvelopeError(seat=asked.seat) from None
+        held = await self.policies.current(asking.subject)
+        is_device = held is not None and device_handle(held.policy, asking.key) is not None
+        is_recent = abs(self._clock() - asking.time) <= ASK_AGE_MS_MAX and asking.chain == self._view.chain
+        if not is_device or not is_recent or not verify(asking.key, log_statement(signed.body), signed.signature):
+            raise PersonError(reason="not a device of this patient")
+        told = self.log.told(asking.subject, asking.after)
+        return SealedLog(sealed=seal(asking.reply_key, padded(encode(told)), info(self._view.chain, "log answer")))
+
+    async def anchor_log(self, sponsor: Sponsor) -> bool:
+        """Put the log's root on the ledger if there is something new; whether there was."""
+        return await anchor(self.log, LogKind.KEEPER, self._view, sponsor)
+
+    async def block_arrived(self, batches: Iterable[tuple[Name, BatchId]]) -> None:
+        """Tell watched requests that new records of their subject became final."""
+        if not self.answers.watched:
+            return
+        tags = {tag for author, batch_id in batches for tag in self.deposits.tags_in(author, batch_id)}
+        if not tags:
+            return
+        for request_id, (subject, member, expires) in list(self.answers.watched.items()):
+            if self._store.tag(subject) in tags and self._clock() < expires:
+                try:
+                    await ask(self._transport, member, SomethingNew(request_id=request_id), Noted)
+                except SalusError:
+                    continue  # The reader's gateway is away; its open page will ask again.
+
+    def tick(self) -> None:
+        """Forget what has run out."""
+        self.answers.forget_expired()
+        self.deposits.drop_expired()
+
+    async def _missing(self, sender: MemberId, wanted: HeldWanted) -> HeldFound:
+        return HeldFound(missing=self.deposits.missing(sender, wanted.batches))

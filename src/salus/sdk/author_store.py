@@ -1,0 +1,267 @@
+"""What an author keeps of its own: links to patients, plans of batches, its keys (wrapped, erasable), policy copies.
+
+Built on the keeper's `SubjectStore`: every value about a subject is wrapped under that subject's key, in a database of
+the gateway's own with a KEK of its own.
+"""
+
+from collections.abc import Iterator, Sequence
+from enum import IntEnum
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+
+from salus.contracts.consent import PolicySet, commitment
+from salus.core.errors import MalformedError
+from salus.core.faults import NO_FAULTS, Faults
+from salus.core.ids import BatchId, CommitteeId, Digest, Epoch, Height, LeafIndex, Salt, SubjectId
+from salus.core.wire import Record, encode, reopen
+from salus.keeper.store import SubjectStore, metadata, upsert
+from salus.sdk.links import Link
+
+PLANS = sa.Table(
+    "plans",
+    metadata,
+    sa.Column("batch_id", sa.LargeBinary(16), primary_key=True),
+    sa.Column("stage", sa.Integer, nullable=False, index=True),
+    sa.Column("wrapped", sa.LargeBinary, nullable=False),
+)
+OWN = sa.Table(
+    "own",
+    metadata,
+    sa.Column("tag", sa.LargeBinary(16), primary_key=True),
+    sa.Column("batch_id", sa.LargeBinary(16), primary_key=True),
+    sa.Column("wrapped", sa.LargeBinary, nullable=False),
+)
+sa.Index("own_by_batch", OWN.c.batch_id)
+SOURCES = sa.Table(
+    "sources",
+    metadata,
+    sa.Column("source", sa.LargeBinary(16), primary_key=True),
+    sa.Column("content", sa.LargeBinary(16), nullable=False),
+    sa.Column("batch_id", sa.LargeBinary(16), nullable=False),
+    sa.Column("leaf", sa.Integer, nullable=False),
+)
+sa.Index("sources_by_batch", SOURCES.c.batch_id)
+LINKS = sa.Table(
+    "links",
+    metadata,
+    sa.Column("local", sa.LargeBinary(16), primary_key=True),  # Keyed: the member's own number for the patient.
+    sa.Column("tag", sa.LargeBinary(16), nullable=False, index=True),
+    sa.Column("wrapped", sa.LargeBinary, nullable=False),
+)
+WAITING = sa.Table(
+    "waiting_links",
+    metadata,
+    sa.Column("code", sa.LargeBinary(32), primary_key=True),
+    sa.Column("sealed", sa.LargeBinary, nullable=False),
+)
+COPIES = sa.Table(
+    "policy_copies",
+    metadata,
+    sa.Column("tag", sa.LargeBinary(16), primary_key=True),
+    sa.Column("version", sa.BigInteger, nullable=False),
+    sa.Column("wrapped", sa.LargeBinary, nullable=False),
+)
+
+
+class Stage(IntEnum):
+    """How far a batch has come."""
+
+    PLANNED = 1  # Durable here; nothing is on the ledger yet.
+    FINAL = 2  # On the ledger, held by a quorum.
+    DURABLE = 3  # Held by every seat.
+
+
+class OwnEntry(Record, tag="o/1", frozen=True):
+    """One own record: its key, and all that is needed to send it again."""
+
+    index: LeafIndex
+    key: Digest
+    salt: Salt
+    header: bytes
+
+
+class OwnHolding(Record, tag="author.own/1", frozen=True):
+    """The own records of one subject in one batch."""
+
+    entries: tuple[OwnEntry, ...]
+
+
+class Supersedes(Record, tag="author.supersedes/1", frozen=True):
+    """An older version, and the leaf of this batch that takes its place."""
+
+    batch_id: BatchId
+    index: LeafIndex
+    successor_index: LeafIndex
+
+
+class Plan(Record, tag="author.plan/1", frozen=True):
+    """What a batch is to become. Keys and headers are in the subjects' own holdings."""
+
+    batch_id: BatchId
+    committee: CommitteeId
+    epoch: Epoch
+    dummy_seed: Digest
+    root: Digest
+    share_root: Digest
+    supersedes: tuple[Supersedes, ...]
+    height: Height  # Of the block that made it final; 0 before.
+    tx_id: Digest
+
+
+class AuthorStore(SubjectStore):
+    """The gateway's own database."""
+
+    def __init__(self, engine: Engine, kek: bytes, faults: Faults = NO_FAULTS) -> None:
+        super().__init__(engine, kek, metadata, faults)
+        self._links: dict[SubjectId, Link] = {}
+
+    # Plans and own records.
+
+    def keep_plan(
+        self, plan: Plan, own: dict[SubjectId, list[OwnEntry]], sources: Sequence[tuple[bytes, bytes, int]]
+    ) -> None:
+        """Keep a whole plan before anything of it leaves. `sources`: keyed id, keyed content, index."""
+        with self.commit("author.plan") as connection:
+            connection.execute(OWN.delete().where(OWN.c.batch_id == plan.batch_id))
+            connection.execute(SOURCES.delete().where(SOURCES.c.batch_id == plan.batch_id))
+            rows: list[dict[str, object]] = []
+            for subject, entries in own.items():
+                tag = self.tag(subject)
+                data = encode(OwnHolding(entries=tuple(entries)))
+                rows.append(
+                    {"tag": tag, "batch_id": plan.batch_id, "wrapped": self.wrapped(tag, data, b"own" + plan.batch_id)}
+                )
+            upsert(connection, OWN, rows)
+            upsert(
+                connection,
+                SOURCES,
+                [
+                    {"source": source, "content": content, "batch_id": plan.batch_id, "leaf": index}
+                    for source, content, index in sources
+                ],
+            )
+            self._put_plan(plan, Stage.PLANNED)
+
+    def set_stage(self, plan: Plan, stage: Stage) -> None:
+        """Note how far a plan has come."""
+        with self.commit(f"author.{stage.name.lower()}"):
+            self._put_plan(plan, stage)
+
+    def abandon(self, batch_id: BatchId) -> None:
+        """Forget a plan of which nothing became final."""
+        with self.commit("author.abandon") as connection:
+            for table in (OWN, SOURCES, PLANS):
+                connection.execute(table.delete().where(table.c.batch_id == batch_id))
+
+    def plans(self, stage: Stage) -> list[Plan]:
+        """All plans at a stage."""
+        query = sa.select(PLANS.c.batch_id, PLANS.c.wrapped).where(PLANS.c.stage == stage)
+        return [self._plan(row) for row in self.connection.execute(query.order_by(PLANS.c.batch_id))]
+
+    def plan(self, batch_id: BatchId) -> tuple[Plan, Stage] | None:
+        """One plan and its stage."""
+        row = self.connection.execute(sa.select(PLANS).where(PLANS.c.batch_id == batch_id)).first()
+        return None if row is None else (self._plan(row), Stage(row.stage))
+
+    def own_of_batch(self, batch_id: BatchId) -> dict[bytes, tuple[OwnEntry, ...]]:
+        """The own records of a batch, by subject's tag."""
+        rows = self.connection.execute(sa.select(OWN.c.tag, OWN.c.wrapped).where(OWN.c.batch_id == batch_id)).all()
+        return {bytes(row.tag): self._own(bytes(row.tag), batch_id, row.wrapped) for row in rows}
+
+    def own_of_subject(self, subject: SubjectId) -> Iterator[tuple[BatchId, tuple[OwnEntry, ...]]]:
+        """A subject's own records, batch by batch."""
+        tag = self.tag(subject)
+        rows = self.connection.execute(sa.select(OWN.c.batch_id, OWN.c.wrapped).where(OWN.c.tag == tag)).all()
+        for row in rows:
+            yield bytes(row.batch_id), self._own(tag, bytes(row.batch_id), row.wrapped)
+
+    def sources_of(self, batch_id: BatchId) -> list[tuple[bytes, bytes, int]]:
+        """What a batch was sealed from: keyed ids, keyed contents, indices."""
+        rows = self.connection.execute(sa.select(SOURCES).where(SOURCES.c.batch_id == batch_id)).all()
+        return [(bytes(row.source), bytes(row.content), int(row.leaf)) for row in rows]
+
+    def source(self, source: bytes) -> tuple[bytes, BatchId, int] | None:
+        """What was sealed from a source: keyed content, batch, index."""
+        row = self.connection.execute(sa.select(SOURCES).where(SOURCES.c.source == source)).first()
+        return None if row is None else (bytes(row.content), bytes(row.batch_id), int(row.leaf))
+
+    # Links and policy copies.
+
+    def keep_link(self, local: str, link: Link) -> None:
+        """Tie the member's own number for a patient to the patient's handle."""
+        tag = self.tag(link.subject)
+        with self.commit("author.link") as connection:
+            wrapped = self.wrapped(tag, encode(link), b"link")
+            row: dict[str, object] = {"local": self.keyed("local", local.encode()), "tag": tag, "wrapped": wrapped}
+            upsert(connection, LINKS, [row])
+        self._links.pop(link.subject, None)
+
+    def link(self, local: str) -> Link | None:
+        """The patient behind the member's own number."""
+        query = sa.select(LINKS.c.tag, LINKS.c.wrapped).where(LINKS.c.local == self.keyed("local", local.encode()))
+        return self._link(self.connection.execute(query).first())
+
+    def link_of(self, subject: SubjectId) -> Link | None:
+        """The link to a subject."""
+        link = self._links.get(subject)
+        if link is None:
+            query = sa.select(LINKS.c.tag, LINKS.c.wrapped).where(LINKS.c.tag == self.tag(subject))
+            link = self._link(self.connection.execute(query).first())
+            if link is not None:
+                if len(self._links) >= 65_536:
+                    self._links.clear()
+                self._links[subject] = link
+        return link
+
+    def keep_waiting(self, code: Digest, sealed: bytes) -> None:
+        """Hold a link until its code is shown."""
+        with self.commit("author.waiting") as connection:
+            upsert(connection, WAITING, [{"code": code, "sealed": sealed}])
+
+    def take_waiting(self, code: Digest) -> bytes | None:
+        """The link that waits for this code; it is gone afterwards."""
+        row = self.connection.execute(sa.select(WAITING.c.sealed).where(WAITING.c.code == code)).first()
+        if row is None:
+            return None
+        with self.commit("author.taken") as connection:
+            connection.execute(WAITING.delete().where(WAITING.c.code == code))
+        return bytes(row.sealed)
+
+    def keep_copy(self, policy: PolicySet) -> None:
+        """Keep the newest version of a policy under which this member writes."""
+        tag = self.tag(policy.subject)
+        held = self.connection.execute(sa.select(COPIES.c.version).where(COPIES.c.tag == tag)).scalar()
+        if held is not None and held > policy.version:
+            return
+        with self.commit("author.policy") as connection:
+            wrapped = self.wrapped(tag, encode(policy), b"policy copy")
+            upsert(connection, COPIES, [{"tag": tag, "version": policy.version, "wrapped": wrapped}])
+
+    def copy(self, subject: SubjectId) -> tuple[PolicySet, Digest] | None:
+        """The newest policy held of a subject, and its commitment."""
+        tag = self.tag(subject)
+        row = self.connection.execute(sa.select(COPIES.c.wrapped).where(COPIES.c.tag == tag)).first()
+        if row is None:
+            return None
+        policy = reopen(PolicySet, self.unwrapped(tag, row.wrapped, b"policy copy"))
+        return policy, commitment(policy)
+
+    def _put_plan(self, plan: Plan, stage: Stage) -> None:
+        wrapped = self.wrapped_own(encode(plan), b"plan" + plan.batch_id)
+        upsert(self.connection, PLANS, [{"batch_id": plan.batch_id, "stage": int(stage), "wrapped": wrapped}])
+
+    def _plan(self, row: Any) -> Plan:
+        return reopen(Plan, self.unwrapped_own(row.wrapped, b"plan" + bytes(row.batch_id)))
+
+    def _own(self, tag: bytes, batch_id: BatchId, wrapped: bytes) -> tuple[OwnEntry, ...]:
+        return reopen(OwnHolding, self.unwrapped(tag, wrapped, b"own" + batch_id)).entries
+
+    def _link(self, row: Any) -> Link | None:
+        if row is None:
+            return None
+        try:
+            return reopen(Link, self.unwrapped(bytes(row.tag), row.wrapped, b"link"))
+        except MalformedError:
+            return None

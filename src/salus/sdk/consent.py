@@ -1,0 +1,204 @@
+"""Changing what a cell stands for: deposit the next policy version with the keepers, then advance the cell.
+
+    1. Each keeper of the committee gets the version, sealed to its seat, and signs that it holds it.
+    2. With f+1 signatures the owner's one-time key moves the cell on; the ledger consumes the version.
+    3. Writers get the version too, so that they decide by it when offline; new ones get their link.
+
+From the block on, every keeper compares its policy with the cell's commitment: a keeper that missed step 1 fetches.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+from salus.contracts.cells.messages import Advance, Close, Create, Freeze, SeatReceipt, Thaw
+from salus.contracts.cells.reads import cell_of
+from salus.contracts.cells.tables import Cell
+from salus.contracts.consent import PolicySet, commitment
+from salus.contracts.members.messages import Committee, SeatHolder
+from salus.contracts.members.reads import member_of
+from salus.core.errors import RefusalError, SalusError
+from salus.core.ids import NO_DIGEST, Digest, Height, MemberId, Seat
+from salus.core.transport import ask
+from salus.core.wire import encode
+from salus.crypto.hpke import seal
+from salus.crypto.shares import faulty
+from salus.keeper.messages import Cosignature, PolicyDeposit, PolicyHeld, SealedPolicy, info, widening_statement
+from salus.sdk.errors import NoSuchSubjectError, OldWalletError, TooFewSeatsError
+from salus.sdk.gateway import Gateway, new_secret, seats_of
+from salus.sdk.links import Link, LinkPackage, Received, SendLink, SendPolicy, code_digest
+from salus.sdk.wallet import Wallet
+
+
+async def create(gateway: Gateway, wallet: Wallet) -> PolicySet:
+    """Open a patient's cell with the wallet's policy as its first version; final on return.
+
+    Raises:
+        TooFewSeatsError: fewer than f+1 keepers took the policy.
+        LedgerRefusedError: the ledger refused the cell.
+    """
+    policy = wallet.policy(0, new_secret())
+    committee = gateway.committee(wallet.committee)
+    held = await _deposit(gateway, committee, PolicyDeposit(policy=policy, evidence=None, cosignature=None))
+    _enough(committee, len(held))
+    message = Create(
+        cell_id=wallet.cell,
+        committee=wallet.committee,
+        commitment=commitment(policy),
+        owner=wallet.owner_digest(0),
+        recovery=NO_DIGEST,
+    )
+    await gateway.sponsor(message)
+    return policy
+
+
+async def change(
+    gateway: Gateway,
+    holder: Wallet,
+    changed: Wallet,
+    evidence: Digest | None = None,
+    cosigner: Gateway | None = None,
+) -> tuple[PolicySet, Height]:
+    """Put the changed wallet's policy in force. `holder` owns the cell now; after a claim `changed` owns it next.
+
+    `evidence` and `cosigner` are a custodian's, when it widens.
+
+    Raises:
+        NoSuchSubjectError: the cell is not on the ledger.
+        OldWalletError: the holder's key is not the one the cell expects.
+        PeerRefusalError: keepers refused the version, and too few are left.
+        TooFewSeatsError: fewer than f+1 keepers took it.
+        LedgerRefusedError: the ledger refused to advance.
+    """
+    cell = owned_cell(gateway, holder)
+    policy = changed.policy(cell.version + 1, new_secret())
+    named = commitment(policy)
+    cosignature = None
+    if cosigner is not None and evidence is not None:
+        statement = widening_statement(gateway.chain, named, evidence)
+        cosignature = Cosignature(member=cosigner.member, signature=cosigner.key.sign(statement))
+    committee = gateway.committee(holder.committee)
+    deposit = PolicyDeposit(policy=policy, evidence=evidence, cosignature=cosignature)
+    receipts = await _deposit(gateway, committee, deposit)
+    _enough(committee, len(receipts))
+    message = Advance(
+        cell_id=holder.cell,
+        version=cell.version,
+        owner_key=holder.owner_key(cell.version).public,
+        next_owner=changed.owner_digest(cell.version + 1),
+        commitment=named,
+        receipts=tuple(receipts[: faulty(len(committee.seats)) + 1]),
+    )
+    _, height = await gateway.sponsor(message, witnesses=(holder.owner_key(cell.version),))
+    await tell_writers(gateway, policy)
+    return policy, height
+
+
+async def freeze(gateway: Gateway, wallet: Wallet) -> Height:
+    """Stop every use but the patient's own and break-glass, at once and without any keeper."""
+    cell = owned_cell(gateway, wallet)
+    key = wallet.owner_key(cell.version)
+    message = Freeze(
+        cell_id=wallet.cell,
+        version=cell.version,
+        owner_key=key.public,
+        next_owner=wallet.owner_digest(cell.version + 1),
+    )
+    return (await gateway.sponsor(message, witnesses=(key,)))[1]
+
+
+async def thaw(gateway: Gateway, wallet: Wallet) -> Height:
+    """Open a frozen cell again."""
+    cell = owned_cell(gateway, wallet)
+    key = wallet.owner_key(cell.version)
+    message = Thaw(
+        cell_id=wallet.cell,
+        version=cell.version,
+        owner_key=key.public,
+        next_owner=wallet.owner_digest(cell.version + 1),
+    )
+    return (await gateway.sponsor(message, witnesses=(key,)))[1]
+
+
+async def close(gateway: Gateway, wallet: Wallet) -> Height:
+    """End the cell for good."""
+    cell = owned_cell(gateway, wallet)
+    key = wallet.owner_key(cell.version)
+    message = Close(cell_id=wallet.cell, version=cell.version, owner_key=key.public)
+    return (await gateway.sponsor(message, witnesses=(key,)))[1]
+
+
+def owned_cell(gateway: Gateway, wallet: Wallet) -> Cell:
+    """The wallet's cell, if its next key is the wallet's.
+
+    Raises:
+        NoSuchSubjectError: the ledger has no such cell.
+        OldWalletError: another seed owns it now.
+    """
+    cell = cell_of(gateway.view.state, wallet.cell)
+    if cell is None:
+        raise NoSuchSubjectError(member=gateway.member)
+    if cell.owner != wallet.owner_digest(cell.version):
+        raise OldWalletError(version=cell.version)
+    return cell
+
+
+async def send_link(gateway: Gateway, wallet: Wallet, policy: PolicySet, writer: MemberId, code: str) -> None:
+    """Send a new writer its link, to be opened with the code the patient shows."""
+    package = LinkPackage(link=link_of(wallet, writer), policy=policy)
+    member = member_of(gateway.view.state, writer)
+    if member is None:
+        raise NoSuchSubjectError(member=writer)
+    sealed = seal(member.keys.gateway, encode(package), info(gateway.chain, "link"))
+    await ask(gateway.transport, writer, SendLink(code=code_digest(gateway.chain, code), sealed=sealed), Received)
+
+
+def link_of(wallet: Wallet, writer: MemberId) -> Link:
+    """A writer's tie to the wallet's patient."""
+    return Link(subject=wallet.subject, cell=wallet.cell, committee=wallet.committee, term_key=wallet.term_key(writer))
+
+
+async def tell_writers(gateway: Gateway, policy: PolicySet) -> None:
+    """Send every writer the version in force; who is away gets the next one, or asks."""
+
+    async def tell(writer: MemberId) -> None:
+        member = member_of(gateway.view.state, writer)
+        if member is None:
+            return
+        sealed = seal(member.keys.gateway, encode(policy), info(gateway.chain, "policy for writer"))
+        try:
+            await ask(gateway.transport, writer, SendPolicy(sealed=sealed), Received)
+        except SalusError:
+            return  # Away: its copy is older, and what it decides offline is marked stale.
+
+    await asyncio.gather(*(tell(writer.member) for writer in policy.writers))
+
+
+async def deposit_with(gateway: Gateway, seat: Seat, holder: SeatHolder, deposit: PolicyDeposit) -> PolicyHeld:
+    """Leave a policy version with one seat."""
+    sealed = seal(holder.sealing, encode(deposit), info(gateway.chain, "policy"))
+    return await ask(gateway.transport, holder.member, SealedPolicy(seat=seat, sealed=sealed), PolicyHeld)
+
+
+async def _deposit(gateway: Gateway, committee: Committee, deposit: PolicyDeposit) -> list[SeatReceipt]:
+    """Leave a version with every seat that answers; receipts by rising seat."""
+    seats = seats_of(committee)
+    replies = await asyncio.gather(
+        *(deposit_with(gateway, seat, holder, deposit) for seat, holder in seats), return_exceptions=True
+    )
+    held = [reply for reply in replies if isinstance(reply, PolicyHeld)]
+    if len(held) <= faulty(len(seats)):
+        _raise_first(replies)
+    return [SeatReceipt(seat=reply.seat, signature=reply.signature or bytes(64)) for reply in held]
+
+
+def _raise_first(replies: Sequence[object]) -> None:
+    """A rule's refusal says more than an absence."""
+    errors = [reply for reply in replies if isinstance(reply, BaseException)]
+    refusals = [error for error in errors if isinstance(error, RefusalError)]
+    for error in [*refusals, *errors]:
+        raise error
+
+
+def _enough(committee: Committee, count: int) -> None:
+    if count <= faulty(len(committee.seats)):
+        raise TooFewSeatsError(answered=count, needed=faulty(len(committee.seats)) + 1)

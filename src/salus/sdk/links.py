@@ -1,0 +1,48 @@
+"""What ties a member to a patient it may write about: the subject's handle, cell, committee, and the member's term key.
+
+A link travels from the wallet (or custodian) to the member, sealed to it, with the policy that names it a writer. The
+code the patient shows decides which waiting link is theirs.
+"""
+
+from salus.contracts.consent import PolicySet
+from salus.core.ids import CellId, ChainId, CommitteeId, Digest, SubjectId
+from salus.core.wire import Record
+from salus.crypto.digests import tagged
+
+
+class Link(Record, tag="link/1", frozen=True):
+    """A writer's tie to a patient."""
+
+    subject: SubjectId
+    cell: CellId
+    committee: CommitteeId
+    term_key: bytes  # `k[subject, author]` for new records.
+
+
+class LinkPackage(Record, tag="link.package/1", frozen=True):
+    """What is sealed to a member: its link, and the policy version that names it."""
+
+    link: Link
+    policy: PolicySet
+
+
+class SendLink(Record, tag="link.send/1", frozen=True):
+    """A sealed `LinkPackage`, waiting for the code that the patient shows at the desk."""
+
+    code: Digest  # Of the one-time code.
+    sealed: bytes
+
+
+class SendPolicy(Record, tag="link.policy/1", frozen=True):
+    """A sealed `PolicySet`, newly in force, for a writer: what decides there when it is offline."""
+
+    sealed: bytes
+
+
+class Received(Record, tag="link.received/1", frozen=True):
+    """It arrived."""
+
+
+def code_digest(chain: ChainId, code: str) -> Digest:
+    """What a member learns of a code before the patient shows it."""
+    return tagged("link.code", chain.encode(), code.strip().upper().encode())

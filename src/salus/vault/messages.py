@@ -1,0 +1,59 @@
+"""What may be asked of a vault. All that travels is ciphertext."""
+
+from salus.core.ids import BatchId, ChainId, Digest, MemberId, Name, RequestId, Signature, TimeMs
+from salus.core.wire import Record, encode
+from salus.crypto.digests import tagged
+
+
+class PutBlobs(Record, tag="vault.put/1", frozen=True):
+    """An author brings the blobs of a batch that this vault is to keep."""
+
+    batch_id: BatchId
+    blobs: tuple[bytes, ...]
+
+
+class BlobsKept(Record, tag="vault.kept/1", frozen=True):
+    """The blobs are durable here until `good_until`, and for good once the member's keeper sees their batch final."""
+
+    good_until: TimeMs
+    signature: Signature
+
+
+class BlobWanted(Record, tag="b/1", frozen=True):
+    """One blob of a batch."""
+
+    author: Name
+    batch_id: BatchId
+    digest: Digest
+
+
+class GetBlobs(Record, tag="vault.get/1", frozen=True):
+    """A reader fetches blobs that this member's keeper has permitted for its request."""
+
+    request_id: RequestId
+    wanted: tuple[BlobWanted, ...]
+
+
+class CopyBlobs(Record, tag="vault.copy/1", frozen=True):
+    """Another vault repairs itself: blobs that it is to keep itself."""
+
+    wanted: tuple[BlobWanted, ...]
+
+
+class Blobs(Record, tag="vault.blobs/1", frozen=True):
+    """What was wanted, in order; None where it is not here, damaged, or not for the asker."""
+
+    blobs: tuple[bytes | None, ...]
+
+
+def kept_statement(
+    *,
+    chain: ChainId,
+    vault: MemberId,
+    author: MemberId,
+    batch_id: BatchId,
+    digests: tuple[Digest, ...],
+    good_until: TimeMs,
+) -> Digest:
+    """What a vault signs for blobs it keeps."""
+    return tagged("vault.kept", encode((chain, vault, author, batch_id, digests, good_until)))

@@ -1,0 +1,256 @@
+"""A member's vault: packs of ciphertext in a folder or an S3-compatible store, served by permission, mended by copy.
+
+A blob goes to a reader only for a request that this member's own keeper has permitted, and to another vault only if
+that vault is one of those that keep it. Whatever is read is checked against its digest: a wrong blob counts as lost.
+"""
+
+import os
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import LocalStore, ObjectStore
+
+from salus.core.clock import Clock
+from salus.core.errors import SalusError, UnavailableError
+from salus.core.faults import NO_FAULTS, Faults, step
+from salus.core.ids import HOUR_MS, BatchId, ChainId, Digest, MemberId, RequestId, TimeMs
+from salus.core.transport import Door, Transport, ask
+from salus.crypto.signatures import SigningKey
+from salus.vault.messages import Blobs, BlobsKept, BlobWanted, CopyBlobs, GetBlobs, PutBlobs, kept_statement
+from salus.vault.packs import HEAD_BYTES, ROW_BYTES, Index, PackError, count_of, write_pack
+from salus.vault.places import keepers_of
+
+GOOD_MS = 2 * HOUR_MS
+_INDICES_KEPT = 1024
+_RANGE_JOIN_BYTES = 65_536  # Blobs closer together than this are read in one go.
+
+Permits = Callable[[MemberId, RequestId], frozenset[Digest]]
+MembersOf = Callable[[MemberId, BatchId], tuple[MemberId, ...]]
+
+
+class StorageError(UnavailableError):
+    """The vault's storage cannot be read or written now."""
+
+    code = "vault.storage"
+
+
+class BlobStore:
+    """Packs on disk. `durable` makes a local folder survive a power cut; an S3 store does so by itself."""
+
+    def __init__(self, folder: Path | None, store: ObjectStore | None = None, faults: Faults = NO_FAULTS) -> None:
+        assert (folder is None) != (store is None), "Either a folder or a store."
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._store: ObjectStore = LocalStore(prefix=folder) if folder is not None else store  # type: ignore[assignment]
+        self._faults = faults
+        self._indices: OrderedDict[str, Index] = OrderedDict()
+
+    def keep(self, author: MemberId, batch_id: BatchId, blobs: Mapping[Digest, bytes]) -> None:
+        """Keep blobs of a batch, beside those of it that are here already; durable on return."""
+        name = _name(author, batch_id)
+        index = self._index(name)
+        if index is not None:
+            here = set(index.digests)
+            if here >= blobs.keys() and all(blob is not None for blob in self.read(author, batch_id, list(blobs))):
+                return
+            others = [digest for digest in here if digest not in blobs]
+            kept = dict(zip(others, self.read(author, batch_id, others), strict=True))
+            blobs = {**{digest: blob for digest, blob in kept.items() if blob is not None}, **blobs}
+        with _reported(), step(self._faults, "vault.pack"):
+            obstore.put(self._store, name, b"".join(write_pack(blobs)))
+            self._sync(name)
+        self._indices.pop(name, None)
+
+    def read(self, author: MemberId, batch_id: BatchId, digests: list[Digest]) -> list[bytes | None]:
+        """Blobs by digest, in order; None where one is missing or its bytes are not its digest's."""
+        name = _name(author, batch_id)
+        try:
+            index = self._index(name)
+        except PackError:
+            index = None
+        if index is None:
+            return [None] * len(digests)
+        places = [index.find(digest) for digest in digests]
+        found = self._ranges(name, sorted({place for place in places if place is not None}))
+        blobs = [None if place is None else found.get(place) for place in places]
+        return [
+            blob if blob is not None and sha256(blob).digest() == digest else None
+            for blob, digest in zip(blobs, digests, strict=True)
+        ]
+
+    def drop(self, author: MemberId, batch_id: BatchId) -> None:
+        """Delete a pack."""
+        name = _name(author, batch_id)
+        with _reported():
+            obstore.delete(self._store, name)
+        self._indices.pop(name, None)
+
+    def packs(self) -> Iterator[tuple[MemberId, BatchId, TimeMs]]:
+        """Every pack here, and when it was written."""
+        with _reported():
+            for page in obstore.list(self._store, "packs"):
+                for entry in page:
+                    _, author, batch = entry["path"].split("/")
+                    yield MemberId(author), bytes.fromhex(batch), int(entry["last_modified"].timestamp() * 1000)
+
+    def _index(self, name: str) -> Index | None:
+        index = self._indices.get(name)
+        if index is not None:
+            self._indices.move_to_end(name)
+            return index
+        try:
+            head = bytes(obstore.get_range(self._store, name, start=0, length=HEAD_BYTES))
+            rows = bytes(obstore.get_range(self._store, name, start=HEAD_BYTES, length=count_of(head) * ROW_BYTES))
+        except FileNotFoundError:
+            return None
+        except (BaseError, OSError):
+            raise PackError(reason="index cut short") from None
+        index = self._indices[name] = Index(head, rows)
+        if len(self._indices) > _INDICES_KEPT:
+            self._indices.popitem(last=False)
+        return index
+
+    def _ranges(self, name: str, places: list[tuple[int, int]]) -> dict[tuple[int, int], bytes]:
+        """Read places of one pack, near ones in one go. What the file is too short for is left out."""
+        found: dict[tuple[int, int], bytes] = {}
+        for group in _near(places):
+            start, end = group[0][0], group[-1][0] + group[-1][1]
+            try:
+                data = bytes(obstore.get_range(self._store, name, start=start, length=end - start))
+            except (FileNotFoundError, BaseError, OSError):
+                continue
+            for offset, size in group:
+                found[offset, size] = data[offset - start : offset - start + size]
+        return found
+
+    def _sync(self, name: str) -> None:
+        if self._folder is None:
+            return
+        path = self._folder / name
+        for target in (path, path.parent, path.parent.parent, self._folder):
+            descriptor = os.open(target, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+
+class Vault:
+    """One member's vault behind its door."""
+
+    def __init__(
+        self,
+        member: MemberId,
+        chain: ChainId,
+        blobs: BlobStore,
+        transport: Transport,
+        signing_key: SigningKey,
+        permits: Permits,
+        members_of: MembersOf,
+        clock: Clock,
+    ) -> None:
+        self._member = member
+        self._chain = chain
+        self.blobs = blobs
+        self._transport = transport
+        self._signing_key = signing_key
+        self._permits = permits
+        self._members_of = members_of
+        self._clock = clock
+
+    def open_door(self, door: Door) -> None:
+        """Let the member's door lead here."""
+        door.answer(PutBlobs, self.put)
+        door.answer(GetBlobs, self.get)
+        door.answer(CopyBlobs, self.copy)
+
+    async def put(self, sender: MemberId, put: PutBlobs) -> BlobsKept:
+        """Keep an author's blobs; signed once durable."""
+        by_digest = {sha256(blob).digest(): blob for blob in put.blobs}
+        self.blobs.keep(sender, put.batch_id, by_digest)
+        good_until = self._clock() + GOOD_MS
+        statement = kept_statement(
+            chain=self._chain,
+            vault=self._member,
+            author=sender,
+            batch_id=put.batch_id,
+            digests=tuple(sorted(by_digest)),
+            good_until=good_until,
+        )
+        return BlobsKept(good_until=good_until, signature=self._signing_key.sign(statement))
+
+    async def get(self, sender: MemberId, get: GetBlobs) -> Blobs:
+        """Blobs for a reader's request, as far as this member's keeper has permitted them."""
+        permitted = self._permits(sender, get.request_id)
+        return self._read(get.wanted, lambda want: want.digest in permitted)
+
+    async def copy(self, sender: MemberId, copy: CopyBlobs) -> Blobs:
+        """Blobs for another vault that is to keep them too."""
+        return self._read(
+            copy.wanted,
+            lambda want: sender in keepers_of(want.digest, self._members_of(want.author, want.batch_id)),
+        )
+
+    async def repair(
+        self, author: MemberId, batch_id: BatchId, digests: Iterable[Digest], peers: list[MemberId]
+    ) -> int:
+        """Fetch blobs that are missing or wrong here from other vaults; how many were mended."""
+        wanted = list(digests)
+        bad = [d for d, blob in zip(wanted, self.blobs.read(author, batch_id, wanted), strict=True) if blob is None]
+        mended: dict[Digest, bytes] = {}
+        for peer in peers:
+            missing = [digest for digest in bad if digest not in mended]
+            if not missing:
+                break
+            copy = CopyBlobs(wanted=tuple(BlobWanted(author=author, batch_id=batch_id, digest=d) for d in missing))
+            try:
+                found = await ask(self._transport, peer, copy, Blobs)
+            except SalusError:
+                continue
+            for digest, blob in zip(missing, found.blobs, strict=False):
+                if blob is not None and sha256(blob).digest() == digest:
+                    mended[digest] = blob
+        if mended:
+            self.blobs.keep(author, batch_id, mended)
+        return len(mended)
+
+    def _read(self, wanted: tuple[BlobWanted, ...], allowed: Callable[[BlobWanted], bool]) -> Blobs:
+        by_pack: dict[tuple[MemberId, BatchId], list[Digest]] = {}
+        for want in wanted:
+            if allowed(want):
+                by_pack.setdefault((want.author, want.batch_id), []).append(want.digest)
+        found: dict[Digest, bytes | None] = {}
+        for (author, batch_id), digests in by_pack.items():
+            found.update(zip(digests, self.blobs.read(author, batch_id, digests), strict=True))
+        return Blobs(blobs=tuple(found.get(want.digest) for want in wanted))
+
+
+def _name(author: MemberId, batch_id: BatchId) -> str:
+    return f"packs/{author}/{batch_id.hex()}"
+
+
+def _near(places: list[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
+    group: list[tuple[int, int]] = []
+    for place in places:
+        if group and place[0] - (group[-1][0] + group[-1][1]) > _RANGE_JOIN_BYTES:
+            yield group
+            group = []
+        group.append(place)
+    if group:
+        yield group
+
+
+@contextmanager
+def _reported() -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except (BaseError, OSError) as error:
+        raise StorageError(reason=type(error).__name__) from None

@@ -1,0 +1,205 @@
+"""Random messages on the whole machine: invariants after each block, two replays, one root, refusals without trace."""
+
+from collections.abc import Iterable
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, rule
+
+from salus.contracts.cells.reads import cell_of
+from salus.contracts.cells.tables import Status
+from salus.contracts.credentials.messages import Revoke
+from salus.contracts.members.messages import Parameters
+from salus.contracts.reads.messages import LogKind, LogRoot
+from salus.contracts.records.messages import Supersede, Withdraw
+from salus.core.ids import HOUR_MS, MINUTE_MS, MemberId
+from salus.crypto.digests import digest
+from salus.crypto.signatures import SigningKey
+from salus.machine.block import ACCEPTED, Block
+from salus.machine.invariants import invariants
+from salus.machine.transaction import AnyMessage
+from salus.state.key_value import MemoryStore
+from salus.state.state import checked_root
+from tests.support.network import NAMES, Ledger, network
+
+NET = network(4, quota_bytes=3_000, parameters=Parameters(lane_bytes=1_500, messages_max=4))
+IDS = [NET.id16("random", number) for number in range(3)]
+ids, sponsors = st.sampled_from(IDS), st.sampled_from(NAMES)
+new_ids = st.binary(min_size=16, max_size=16)
+authors = st.sampled_from(["mercy", "mercy", "lakeside"])
+versions, leaves = st.integers(0, 4), st.integers(0, 2)
+times = st.sampled_from([0, 1, 60_000, HOUR_MS, 12 * HOUR_MS, 13 * HOUR_MS])
+seats = st.sampled_from([(), (1,), (1, 2), (2, 1), (1, 3), (1, 2, 3), (2, 3, 4), (1, 2, 3, 4)])
+supersedes = st.lists(st.builds(Supersede, ids, leaves, leaves), max_size=2).map(tuple)
+log_roots = st.builds(LogRoot, version=versions, root=st.binary(min_size=32, max_size=32))
+plain = st.one_of(
+    st.builds(NET.create, ids),
+    st.builds(Revoke, credential_id=ids, version=versions),
+    st.builds(Withdraw, batch_id=ids, index=leaves),
+    log_roots,
+)
+
+
+class RandomLedger(RuleBasedStateMachine):
+    """Parties that send what they like, right and wrong, and an engine that makes blocks of it."""
+
+    sent = Bundle("sent")
+
+    @initialize()
+    def found(self) -> None:
+        self.ledger = Ledger(NET)
+        self.pending: list[bytes] = []
+        self.accepted: dict[bytes, int] = {}
+        self.kept: list[tuple[bytes, ...]] = []
+        self.roots: list[bytes] = []
+        until = self.ledger.time + HOUR_MS
+        for id in IDS[:2]:  # Something to act upon from the start.
+            batch = NET.anchor("mercy", id, good_until=until)
+            self._submit("mercy", [NET.create(id), NET.issue(id, expires=until), batch])
+        self.block(1)
+
+    def _submit(self, sponsor: str, messages: Iterable[AnyMessage], witnesses: Iterable[SigningKey] = ()) -> bytes:
+        tx = self.ledger.tx(sponsor, *messages, witnesses=list(witnesses), valid_until=self.ledger.time + HOUR_MS)
+        self.pending.append(tx)
+        return tx
+
+    @rule(target=sent, sponsor=sponsors, id=ids)
+    def create(self, sponsor: str, id: bytes) -> bytes:
+        return self._submit(sponsor, [NET.create(id)])
+
+    @rule(target=sent, id=ids, index=leaves)
+    def withdraw(self, id: bytes, index: int) -> bytes:
+        return self._submit("mercy", [Withdraw(batch_id=id, index=index)])
+
+    @rule(target=sent, id=ids)
+    def revoke(self, id: bytes) -> bytes:
+        return self._submit("mercy", [Revoke(credential_id=id, version=0)])
+
+    @rule(target=sent, sponsor=sponsors, messages=st.lists(plain, min_size=1, max_size=3))
+    def anything(self, sponsor: str, messages: list[AnyMessage]) -> bytes:
+        return self._submit(sponsor, messages)
+
+    @rule(target=sent, sponsor=sponsors, id=ids, ahead=times)
+    def issue(self, sponsor: str, id: bytes, ahead: int) -> bytes:
+        return self._submit(sponsor, [NET.issue(id, expires=self.ledger.time + ahead)])
+
+    @rule(target=sent, sponsor=sponsors, id=ids, ahead=times)
+    def request(self, sponsor: str, id: bytes, ahead: int) -> bytes:
+        return self._submit(sponsor, [NET.request(id, expires=self.ledger.time + ahead)])
+
+    @rule(target=sent, sponsor=sponsors, author=sponsors, id=ids, seats=seats, over=supersedes, ahead=times)
+    def anchor(
+        self, sponsor: str, author: str, id: bytes, seats: tuple[int, ...], over: tuple[Supersede, ...], ahead: int
+    ) -> bytes:
+        good_until = self.ledger.time + ahead
+        return self._submit(sponsor, [NET.anchor(author, id, good_until=good_until, seats=seats, supersedes=over)])
+
+    @rule(target=sent, author=authors, id=new_ids, index=leaves, old=st.sampled_from(IDS[:2]))
+    def correct(self, author: str, id: bytes, index: int, old: bytes) -> bytes:
+        over = (Supersede(old, index, 0),)
+        good_until = self.ledger.time + HOUR_MS
+        return self._submit(author, [NET.anchor(author, id, good_until=good_until, supersedes=over)])
+
+    @rule(
+        target=sent,
+        sponsor=sponsors,
+        id=ids,
+        kind=st.sampled_from(["advance", "freeze", "thaw", "close"]),
+        off=st.sampled_from([0, 0, 0, 0, 1]),
+        signed=st.sampled_from([True, True, True, False]),
+    )
+    def own(self, sponsor: str, id: bytes, kind: str, off: int, signed: bool) -> bytes:
+        cell = cell_of(self.ledger.state, id)
+        version = off + (0 if cell is None else cell.version)
+        witnesses = [NET.owner(id, version)] if signed else []
+        return self._submit(sponsor, [getattr(NET, kind)(id, version)], witnesses)
+
+    @rule(target=sent, id=st.sampled_from(IDS[:2]), kind=st.sampled_from(["advance", "freeze", "thaw"]))
+    def own_well(self, id: bytes, kind: str) -> bytes:
+        cell = cell_of(self.ledger.state, id)
+        version = 0 if cell is None else cell.version
+        return self._submit("lakeside", [getattr(NET, kind)(id, version)], [NET.owner(id, version)])
+
+    @rule(target=sent, garbage=st.binary(max_size=40))
+    def garbage(self, garbage: bytes) -> bytes:
+        self.pending.append(garbage)
+        return garbage
+
+    @rule(tx=sent)
+    def replay(self, tx: bytes) -> None:
+        self.pending.append(tx)
+
+    @rule(tx=sent, data=st.data())
+    def damage(self, tx: bytes, data: st.DataObject) -> None:
+        if tx:
+            at = data.draw(st.integers(0, len(tx) - 1))
+            self.pending.append(tx[:at] + bytes((tx[at] ^ 1 << data.draw(st.integers(0, 7)),)) + tx[at + 1 :])
+
+    @rule(after_ms=st.sampled_from([0, 1, 1_000, 1_000, 1_000, MINUTE_MS, 2 * HOUR_MS]))
+    def block(self, after_ms: int) -> None:
+        before = {id: cell for id in IDS if (cell := cell_of(self.ledger.state, id)) is not None}
+        root = self.ledger.app_hash
+        applied = self.ledger.block(*self.pending, after_ms=after_ms)
+        kept = []
+        for tx, result in zip(self.pending, applied.results, strict=True):
+            if result.code == ACCEPTED:
+                assert result.tx_id not in self.accepted
+                self.accepted[result.tx_id] = self.ledger.height
+                kept.append(tx)
+        # A block whose transactions were all refused still forgets old requests, so it must not become empty.
+        self.kept.append(tuple(kept) or (b"",) * bool(self.pending))
+        self.roots.append(applied.app_hash)
+        assert self.pending or applied.app_hash == root
+        assert list(invariants(self.ledger.state)) == []
+        for id, cell in before.items():
+            now = cell_of(self.ledger.state, id)
+            assert now is not None
+            assert now.version >= cell.version
+            assert now == cell or cell.status is not Status.CLOSED
+        self.pending = []
+
+    def teardown(self) -> None:
+        """Two replays and one without what was refused end in the same roots; so does the tree built anew."""
+        if not hasattr(self, "ledger"):
+            return
+        replays = [_replayed(self.ledger.blocks) for _ in range(2)]
+        assert replays[0] == replays[1] == (self.roots, self.ledger.previous)
+        blocks = zip(self.ledger.blocks, self.kept, strict=True)
+        clean, _ = _replayed([Block(b.chain, b.height, b.time, b.previous, txs) for b, txs in blocks])
+        assert clean == self.roots
+        assert checked_root(self.ledger.store) == self.ledger.app_hash
+
+
+def _replayed(blocks: list[Block]) -> tuple[list[bytes], bytes]:
+    """The roots after each block on a new ledger, and the last header's id."""
+    ledger = Ledger(NET, store=MemoryStore())
+    roots = []
+    for block in blocks:
+        roots.append(ledger.block(*block.txs, after_ms=block.time - ledger.time).app_hash)
+    return roots, ledger.previous
+
+
+TestRandomLedger = RandomLedger.TestCase
+TestRandomLedger.settings = settings(
+    max_examples=60, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
+)
+
+
+def test_the_random_pools_reach_acceptance_of_every_kind() -> None:
+    """The rules above are worth something only if what they build can also be accepted."""
+    ledger = Ledger(NET)
+    cell, until = IDS[0], ledger.time + HOUR_MS
+    steps: list[tuple[AnyMessage, list[SigningKey]]] = [
+        (NET.create(cell), []),
+        (NET.advance(cell, 0), [NET.owner(cell, 0)]),
+        (NET.freeze(cell, 1), [NET.owner(cell, 1)]),
+        (NET.thaw(cell, 2), [NET.owner(cell, 2)]),
+        (NET.close(cell, 3), [NET.owner(cell, 3)]),
+        (NET.issue(IDS[0], expires=until), []),
+        (Revoke(credential_id=IDS[0], version=0), []),
+        (NET.anchor("mercy", IDS[0], good_until=until), []),
+        (Withdraw(batch_id=IDS[0], index=0), []),
+        (NET.request(IDS[0], expires=until), []),
+        (LogRoot(log=LogKind.KEEPER, version=0, root=digest(b"log")), []),
+    ]
+    assert [ledger.send(MemberId("mercy"), message, witnesses=keys) for message, keys in steps] == [ACCEPTED] * 11
