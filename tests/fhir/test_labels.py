@@ -173,6 +173,13 @@ def test_the_report_names_what_no_rule_considered(synthea_2020: Path, synthea_us
     assert set(found) == {(LOINC, "34117-2"), (LOINC, "51847-2")}
 
 
+def test_the_sample_that_ships_is_considered_but_for_its_notes() -> None:
+    sample = Path(__file__).parents[2] / "src/salus/cli/sample"
+    found = report_unconsidered(read_bundle(read_file(file.path)) for file in survey(sample).files)
+    # Consultation, discharge and progress notes.
+    assert set(found) == {(LOINC, "11488-4"), (LOINC, "18842-5"), (LOINC, "11506-3")}
+
+
 # Strong painkillers: the others call every opioid a sign of substance use; here a prescription for pain is none.
 PAINKILLERS = {"856987", "1049221", "1860154"}
 THEIRS_AS_OURS = {"SUD": "SUD", "BH": "PSY", "GDIS": "GDIS", "SEX": "SEX", "VIO": "SDV"}

@@ -68,6 +68,7 @@ def _by_head(paths: tuple[Path, ...]) -> dict[str, list[tuple[int, Path]]]:
 
 
 _ENCOUNTERS, _ORGANISATIONS, _DATES = map(_by_head, (_ENCOUNTER_PATHS, _ORGANISATION_PATHS, _DATE_PATHS))
+_HEADS = frozenset((*_ENCOUNTERS, *_ORGANISATIONS, *_DATES))
 
 
 class Facts(msgspec.Struct, frozen=True, gc=False):
@@ -88,6 +89,7 @@ class Facts(msgspec.Struct, frozen=True, gc=False):
 
 def facts_of(resource_type: str, tree: Tree, walk: Walk) -> Facts:
     """Gather the facts of a parsed resource."""
+    heads = [name for name in tree if name in _HEADS]
     meta = tree.get("meta")
     security = tuple(_codings(meta, ("security",))) if isinstance(meta, dict) and "security" in meta else ()
     birth_date = tree.get("birthDate") if resource_type == "Patient" else None
@@ -97,27 +99,27 @@ def facts_of(resource_type: str, tree: Tree, walk: Walk) -> Facts:
         security=security,
         references=walk.references,
         subjects=_groups(tree, SUBJECT_PATHS.get(resource_type, ())),
-        encounters=_references(tree, _present(tree, _ENCOUNTERS)),
-        organisations=_references(tree, _present(tree, _ORGANISATIONS)),
+        encounters=_references(tree, _present(heads, _ENCOUNTERS)),
+        organisations=_references(tree, _present(heads, _ORGANISATIONS)),
         identifiers=tuple(_identifiers(tree)) if "identifier" in tree else (),
-        date=None if resource_type in _NOT_CLINICAL else clinical_date(tree),
+        date=None if resource_type in _NOT_CLINICAL else _clinical_date(tree, heads),
         birth_date=birth_date if isinstance(birth_date, str) else None,
         narrative=resource_type in _FREE_TEXT_TYPES or "note" in tree,
     )
 
 
-def clinical_date(tree: Tree) -> str | None:
+def _clinical_date(tree: Tree, heads: list[str]) -> str | None:
     """When what a resource tells happened, or began; FHIR's own precision. None where it does not say."""
-    for path in _present(tree, _DATES):
+    for path in _present(heads, _DATES):
         for value in values_at(tree, path):
             if isinstance(value, str):
                 return value
     return None
 
 
-def _present(tree: Tree, table: dict[str, list[tuple[int, Path]]]) -> list[Path]:
+def _present(heads: list[str], table: dict[str, list[tuple[int, Path]]]) -> list[Path]:
     """Those paths of a table that a resource may have, the most telling first."""
-    found = [ranked for name in tree if name in table for ranked in table[name]]
+    found = [ranked for name in heads if name in table for ranked in table[name]]
     found.sort()
     return [path for _, path in found]
 

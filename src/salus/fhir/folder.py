@@ -105,15 +105,17 @@ def survey(path: Path, *, limits: Limits = DEFAULT_LIMITS, known: Directory | No
 
     Files with faults keep their place in the order; the second pass reports them.
     """
-    first, rest = [], []
-    directory = known or Directory()
-    for file in files_of(path):
-        bundle = _bundle_for_others(file, limits)
-        if bundle is None:
-            rest.append(file)
-        else:
-            first.append(file)
-            directory = directory_of([bundle], directory)
+    first: list[File] = []
+    rest: list[File] = []
+
+    def bundles() -> Iterator[Bundle]:
+        for file in files_of(path):
+            bundle = _bundle_for_others(file, limits)
+            (rest if bundle is None else first).append(file)
+            if bundle is not None:
+                yield bundle
+
+    directory = directory_of(bundles(), known)  # Holds one bundle at a time.
     return Survey((*first, *rest), directory)
 
 

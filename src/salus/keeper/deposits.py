@@ -132,6 +132,28 @@ class Deposits:
         query = sa.select(HOLDINGS.c.tag).where(HOLDINGS.c.author == author, HOLDINGS.c.batch_id == batch_id)
         return [bytes(row.tag) for row in self._store.connection.execute(query)]
 
+    def batches(self) -> list[tuple[MemberId, BatchId]]:
+        """Every batch held here that the ledger has, under the same root."""
+        rows = self._store.connection.execute(sa.select(BATCHES.c.author, BATCHES.c.batch_id, BATCHES.c.root)).all()
+        state = self._view.state
+        final = [(row, LEDGER_BATCHES.get(state, (row.author, bytes(row.batch_id)))) for row in rows]
+        return [
+            (MemberId(row.author), bytes(row.batch_id))
+            for row, batch in final
+            if batch is not None and batch.root == bytes(row.root)
+        ]
+
+    def blobs_in(self, author: MemberId, batch_id: BatchId) -> list[Digest]:
+        """Digests of all ciphertext of a batch, as its headers name them."""
+        query = sa.select(HOLDINGS.c.tag, HOLDINGS.c.root, HOLDINGS.c.wrapped)
+        where = (HOLDINGS.c.author == author, HOLDINGS.c.batch_id == batch_id)
+        digests: list[Digest] = []
+        for tag, batch_root, wrapped in self._store.connection.execute(query.where(*where)).all():
+            data = self._store.unwrapped(tag, wrapped, _context(author, batch_id, batch_root))
+            for entry in reopen(Holding, data).entries:
+                digests += reopen(Header, entry.header).blobs
+        return digests
+
     def drop_expired(self) -> int:
         """Forget deposits whose batch did not become final in time; how many."""
         state = self._view.state

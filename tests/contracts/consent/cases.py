@@ -137,6 +137,15 @@ REFUSALS = [
         (ALL, rule(2, DENY), rule(3, DENY, supersedes=rule(2).rule_id)),
     ),
     Case(
+        "a deny set aside sets nothing aside",
+        Code.PATIENT_DENIES,
+        (
+            rule(2, DENY),
+            rule(3, DENY, supersedes=rule(2).rule_id),
+            rule(4, supersedes=rule(3).rule_id),
+        ),
+    ),
+    Case(
         "a superseding permit that is over",
         Code.PATIENT_DENIES,
         (rule(2, DENY), rule(3, until=AT, supersedes=rule(2).rule_id)),

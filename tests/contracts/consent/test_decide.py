@@ -3,9 +3,10 @@
 import pytest
 
 from salus.contracts.consent import Decider, Effect, Pack, ReadKind, decide
-from salus.contracts.consent.pack import Layer, PackRule
+from salus.contracts.consent.pack import BitName, Layer, PackRule
 from salus.contracts.consent.reasons import ReasonCode as Code
 from salus.contracts.records.header import Bits
+from salus.core.ids import Purpose
 from salus.core.wire import replace
 from tests.contracts.consent.cases import ALL, DENY, PERMIT, PERMITS, PSY, REFUSALS, Case, broken_glass, rule
 from tests.contracts.consent.world import (
@@ -21,7 +22,10 @@ from tests.contracts.consent.world import (
     packs_for,
     patient,
     policy_of,
+    proxy,
 )
+
+COC = Purpose("COC")
 
 
 def judge(case: Case) -> tuple[Effect, set[Code]]:
@@ -78,6 +82,16 @@ def test_a_statutes_deny_yields_to_broken_glass_alone() -> None:
     assert not decide(policy_of(ALL), packs, clinician(), header, AT).permitted
 
 
+@pytest.mark.parametrize(
+    ("bits", "permitted"),
+    [(Bits.RESTRICTED, True), (Bits.RESTRICTED | Bits.NO_PROXY, False), (Bits(15), True)],
+)
+def test_a_pack_rule_wants_all_of_its_bits_and_none_of_the_others(bits: Bits, permitted: bool) -> None:
+    wanted, unwanted = (BitName.RESTRICTED, BitName.NO_PROXY), (BitName.NO_REDISCLOSURE,)
+    packs = with_law(layer=Layer.STATUTE, with_bits=wanted, without_bits=unwanted)
+    assert decide(policy_of(ALL), packs, clinician(), header_of(ClearRecord(bits=bits)), AT).permitted is permitted
+
+
 def test_the_patients_permit_beats_a_defaults_deny() -> None:
     packs, header = with_law(layer=Layer.DEFAULT), header_of(ClearRecord())
     assert decide(policy_of(ALL), packs, clinician(), header, AT).permitted
@@ -117,3 +131,19 @@ def test_reasons_name_every_rule_that_decided() -> None:
     policy = policy_of(ALL, rule(5, DENY), rule(4, DENY))
     decision = decide(policy, (PACKS["us"],), clinician(), header_of(ClearRecord()), AT)
     assert [reason.rule for reason in decision.reasons] == [rule(4).rule_id.hex(), rule(5).rule_id.hex()]
+
+
+def test_a_remembered_decision_ends_when_a_rule_a_law_or_a_proxy_does() -> None:
+    law = PackRule(
+        id="from-70", layer=Layer.STATUTE, effect=DENY, citation="none", sentence="none", purposes=(COC,), since=70
+    )
+    packs = {**PACKS, "us": replace(PACKS["us"], rules=(*PACKS["us"].rules, law))}
+    decider = Decider(policy_of(replace(ALL, since=40, until=80), proxy_until=90), packs, PLACES)
+    header = header_of(ClearRecord())
+    for request, held in (
+        (clinician(), range(40, 80)),
+        (clinician(ST_LUKE, "COC"), range(40, 70)),
+        (proxy(), range(90)),
+    ):
+        for at in (39, 40, 69, 70, 79, 80, 89, 90, 39, 40):
+            assert decider.decide(request, header, at).permitted is (at in held)

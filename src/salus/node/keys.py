@@ -1,0 +1,115 @@
+"""A member's secret keys: one file per duty in its folder, readable by its owner alone, never in a database."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from salus.contracts.members.messages import MemberKeys
+from salus.core.errors import IntegrityError, UnavailableError
+from salus.crypto.hpke import OpeningKey
+from salus.crypto.signatures import SigningKey
+
+SECRET_BYTES = 32
+DUTIES = ("ledger", "validator", "keeper", "sealing", "gateway", "keeper-kek", "gateway-kek")
+
+
+class KeyFileError(IntegrityError):
+    """A key file is missing or damaged. Without it, what it protects cannot be opened: restore it from a backup."""
+
+    code = "node.key_file"
+
+
+class FolderError(UnavailableError):
+    """The folder cannot be written: check its owner and rights, and the space left on the disk."""
+
+    code = "node.folder"
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """All secret keys of a member."""
+
+    ledger: SigningKey
+    validator: SigningKey
+    keeper: SigningKey
+    sealing: OpeningKey
+    gateway: OpeningKey
+    keeper_kek: bytes
+    gateway_kek: bytes
+
+    @property
+    def public(self) -> MemberKeys:
+        """What the ledger holds of them."""
+        return MemberKeys(
+            ledger=self.ledger.public,
+            validator=self.validator.public,
+            keeper=self.keeper.public,
+            sealing=self.sealing.public,
+            gateway=self.gateway.public,
+        )
+
+
+def make_secrets(folder: Path, chance: Callable[[int], bytes] = os.urandom) -> Secrets:
+    """Make a new member's keys. Refuses to overwrite any.
+
+    Raises:
+        FolderError: the folder cannot be written, or has keys already.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for duty in DUTIES:
+            write_secret(folder / duty, chance(SECRET_BYTES))
+    except OSError as error:
+        raise FolderError(reason=error.strerror or type(error).__name__) from None
+    return load_secrets(folder)
+
+
+def load_secrets(folder: Path) -> Secrets:
+    """Read a member's keys.
+
+    Raises:
+        KeyFileError: one is missing or not of 32 bytes.
+    """
+    seeds = {duty: _read(folder / duty, duty) for duty in DUTIES}
+    return Secrets(
+        ledger=SigningKey(seeds["ledger"]),
+        validator=SigningKey(seeds["validator"]),
+        keeper=SigningKey(seeds["keeper"]),
+        sealing=OpeningKey(seeds["sealing"]),
+        gateway=OpeningKey(seeds["gateway"]),
+        keeper_kek=seeds["keeper-kek"],
+        gateway_kek=seeds["gateway-kek"],
+    )
+
+
+def write_secret(path: Path, data: bytes, *, replace: bool = False) -> None:
+    """Write a secret file for its owner alone, durable and whole: a crash leaves the old one or the new one.
+
+    Raises:
+        OSError: it exists and may not be replaced, or the disk failed.
+    """
+    if path.exists() and not replace:
+        raise FileExistsError(17, "a key is there already", str(path.name))
+    beside = path.with_name(path.name + ".new")
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+    parent = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(parent)
+    finally:
+        os.close(parent)
+
+
+def _read(path: Path, duty: str) -> bytes:
+    try:
+        data = path.read_bytes()
+    except OSError:
+        raise KeyFileError(duty=duty) from None
+    if len(data) != SECRET_BYTES:
+        raise KeyFileError(duty=duty)
+    return data

@@ -1,0 +1,225 @@
+"""A network of members in one process, on the embedded engine, in one folder.
+
+    genesis        what everybody starts from, and what `salus verify` needs
+    members/…      a folder per member, see `member.py`
+    people/…       keys of people who act in a demo: clinicians, patients
+
+Each member has its own keys, stores, clock and view of the ledger; they talk through typed messages alone.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from salus.contracts.consent import pack_root
+from salus.contracts.members.founding import first_committee, founding
+from salus.contracts.members.messages import Genesis
+from salus.core.clock import Clock
+from salus.core.errors import IntegrityError, SalusError
+from salus.core.faults import NO_FAULTS, Faults
+from salus.core.ids import ChainId, CommitteeId, MemberId, TimeMs
+from salus.core.wire import decode, encode
+from salus.crypto import signatures
+from salus.engines.embedded import HEARTBEAT_S, EmbeddedEngine
+from salus.engines.lmdb_store import LmdbStore
+from salus.engines.replica import Replica
+from salus.machine.admission import remembering
+from salus.machine.machine import Machine
+from salus.node.keys import FolderError, load_secrets, make_secrets, write_secret
+from salus.node.local import Switchboard
+from salus.node.member import Member, Tended
+from salus.sdk.packs import shipped_packs
+
+USUAL_NAMES = ("mercy", "st-luke", "lakeside", "northgate")
+MEMBERS_MAX = 13
+GENESIS_FILE = "genesis"
+TEND_EVERY_S = 10.0
+
+
+def system_clock() -> TimeMs:
+    """This machine's time."""
+    return time.time_ns() // 1_000_000
+
+
+def usual_names(count: int) -> list[MemberId]:
+    """Names for a demo network of this many members."""
+    more = [f"hospital-{number}" for number in range(len(USUAL_NAMES) + 1, count + 1)]
+    return [MemberId(name) for name in [*USUAL_NAMES[:count], *more]]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a network may be opened with. The defaults are for people; tests turn clocks and plug faults in."""
+
+    clock: Clock = system_clock
+    heartbeat_s: float = HEARTBEAT_S
+    faults: Faults = NO_FAULTS
+    tend_every_s: float | None = TEND_EVERY_S  # None: only when `tend` is called.
+
+
+class NotANetworkError(IntegrityError):
+    """The folder holds no network of this version; `salus up` makes one."""
+
+    code = "node.not_a_network"
+
+
+def found(
+    folder: Path, names: Sequence[MemberId], *, jurisdiction: str = "us", chain: str = "", clock: Clock = system_clock
+) -> Genesis:
+    """Make a new network: keys for every member, and the genesis that names them.
+
+    Raises:
+        FolderError: the folder cannot be written, or holds a network already.
+    """
+    assert 1 <= len(names) <= MEMBERS_MAX, "A network in one process has 1 to 13 members."
+    keys = {name: make_secrets(folder / "members" / name / "keys").public for name in names}
+    now = clock()
+    genesis = founding(
+        chain=ChainId(chain or f"salus-{now:x}"),
+        time=now,
+        keys=keys,
+        jurisdiction=jurisdiction,
+        packs={pack.jurisdiction: pack_root(pack) for pack in shipped_packs()},
+    )
+    try:
+        write_secret(folder / GENESIS_FILE, encode(genesis))
+    except OSError as error:
+        raise FolderError(reason=error.strerror or type(error).__name__) from None
+    return genesis
+
+
+def read_genesis(folder: Path) -> Genesis:
+    """The genesis of the network in a folder.
+
+    Raises:
+        NotANetworkError: there is none.
+    """
+    try:
+        return decode(Genesis, (folder / GENESIS_FILE).read_bytes())
+    except (OSError, SalusError):
+        raise NotANetworkError from None
+
+
+class Network:
+    """Members of one process, running. Use as `async with Network(folder) as network`."""
+
+    def __init__(self, folder: Path, settings: Settings | None = None) -> None:
+        """Open the folder's stores.
+
+        Raises:
+            NotANetworkError: there is no network here.
+            FolderInUseError: another process has it open.
+        """
+        self.folder = folder
+        self.settings = settings or Settings()
+        self.genesis = read_genesis(folder)
+        self.switchboard = Switchboard()
+        machine = Machine(remembering(signatures.verify))
+        replicas: dict[MemberId, Replica] = {}
+        self._members: dict[MemberId, Member] = {}
+        try:
+            secrets = {}
+            for founder in self.genesis.members:
+                place = folder / "members" / founder.member
+                secrets[founder.member] = load_secrets(place / "keys")
+                store = LmdbStore(place / "ledger")
+                replicas[founder.member] = Replica(founder.member, self.genesis, store, machine, self.settings.faults)
+            keys = {name: secret.validator for name, secret in secrets.items()}
+            clock = self.settings.clock
+            self.engine = EmbeddedEngine(replicas, keys, machine, clock, self.settings.heartbeat_s)
+            for name, secret in secrets.items():
+                self._members[name] = Member(
+                    name,
+                    folder / "members" / name,
+                    secret,
+                    replicas[name],
+                    self.engine,
+                    self.switchboard,
+                    shipped_packs(),
+                    clock,
+                    self.settings.faults,
+                )
+        except BaseException:
+            for replica in replicas.values():
+                replica.close()
+            raise
+        self._replicas = replicas
+        self._tending: asyncio.Task[None] | None = None
+
+    @property
+    def members(self) -> list[Member]:
+        """All members, in the genesis's order."""
+        return list(self._members.values())
+
+    @property
+    def committee(self) -> CommitteeId:
+        """The network's first committee."""
+        return first_committee(self.genesis.chain)
+
+    def __getitem__(self, name: str) -> Member:
+        return self._members[MemberId(name)]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._members
+
+    async def start(self) -> None:
+        """Catch up, make blocks, finish what a crash left unfinished, and keep tending."""
+        await self.engine.start()
+        for member in self.members:
+            try:
+                await member.author.resume()
+            except SalusError:
+                continue  # Too few members are up: it goes on with the next round.
+        if self.settings.tend_every_s is not None:
+            self._tending = asyncio.create_task(self._tend_for_ever(self.settings.tend_every_s))
+
+    async def stop(self) -> None:
+        """Stop in order: housekeeping, engine, stores."""
+        if self._tending is not None:
+            self._tending.cancel()
+            await asyncio.gather(self._tending, return_exceptions=True)
+        await self.engine.stop()
+        self.close()
+
+    def close(self) -> None:
+        """Let go of all stores at once, as a crash would."""
+        for member in self.members:
+            member.close()
+        for replica in self._replicas.values():
+            replica.close()
+
+    async def tend(self) -> list[Tended]:
+        """One round of housekeeping at every member that is up."""
+        done: list[Tended] = []
+        for member in self.members:
+            if member.name in self.switchboard.off_line:
+                continue
+            try:
+                done.append(await member.tend())
+            except SalusError:
+                done.append(Tended())
+        return done
+
+    async def take_down(self, name: str) -> None:
+        """A member goes: it neither answers nor votes."""
+        self.switchboard.off_line.add(MemberId(name))
+        self.engine.hold(MemberId(name))
+
+    async def bring_back(self, name: str) -> None:
+        """The member is back, and catches up."""
+        self.switchboard.off_line.discard(MemberId(name))
+        await self.engine.release(MemberId(name))
+
+    async def __aenter__(self) -> "Network":
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def _tend_for_ever(self, every_s: float) -> None:
+        while True:
+            await asyncio.sleep(every_s)
+            await self.tend()

@@ -1,0 +1,118 @@
+"""A member's desk: what wallets and other members may send to a gateway, beside what its keeper and vault answer.
+
+Links wait here for the code that the patient shows; policy versions arrive for the member as a writer; keepers say that
+a watched request has something new; patients ask for the author's own log; other members share directory entries.
+"""
+
+from collections.abc import Callable
+
+from salus.contracts.cells.reads import cell_of
+from salus.contracts.cells.tables import CELLS
+from salus.contracts.consent import PolicySet, commitment, device_handle, is_writer
+from salus.contracts.consent.policy import is_subject_of
+from salus.core.errors import MalformedError
+from salus.core.ids import MemberId
+from salus.core.transport import Door
+from salus.core.wire import Record, decode, encode
+from salus.crypto.hpke import OpeningKey, seal
+from salus.crypto.signatures import verify
+from salus.keeper.access_log import AccessLog
+from salus.keeper.answers import padded
+from salus.keeper.errors import EnvelopeError, PersonError
+from salus.keeper.keeper import ASK_AGE_MS_MAX
+from salus.keeper.messages import LogAsking, Noted, SealedLog, Signed, SomethingNew, info, log_statement
+from salus.sdk.author_store import AuthorStore
+from salus.sdk.errors import NoSuchSubjectError
+from salus.sdk.gateway import Gateway
+from salus.sdk.links import Link, LinkPackage, Received, SendLink, SendPolicy, code_digest
+
+
+class OwnLogAsk(Record, tag="desk.log_ask/1", frozen=True):
+    """A `Signed` `LogAsking`, sealed to a member's gateway: how it used its own records."""
+
+    sealed: bytes
+
+
+class Desk:
+    """The receiving half of a member's gateway."""
+
+    def __init__(self, gateway: Gateway, store: AuthorStore, log: AccessLog, opening_key: OpeningKey) -> None:
+        self._gateway = gateway
+        self._store = store
+        self._log = log
+        self._opening_key = opening_key
+        self._watchers: dict[bytes, Callable[[], None]] = {}
+
+    def open_door(self, door: Door) -> None:
+        """Let the member's door lead here."""
+        door.answer(SendLink, self._link_arrived)
+        door.answer(SendPolicy, self._policy_arrived)
+        door.answer(SomethingNew, self._something_new)
+        door.answer(OwnLogAsk, self._tell_log)
+
+    def watch(self, request_id: bytes, notify: Callable[[], None]) -> None:
+        """Call this when keepers say that a request has something new."""
+        self._watchers[request_id] = notify
+
+    def accept_link(self, code: str, local: str) -> Link:
+        """Open the link behind the code that a patient shows, under the member's own number for the patient.
+
+        Raises:
+            NoSuchSubjectError: no link waits for this code, or it does not name this member as a writer.
+        """
+        sealed = self._store.take_waiting(code_digest(self._gateway.chain, code))
+        if sealed is None:
+            raise NoSuchSubjectError(member=self._gateway.member)
+        package = decode(LinkPackage, self._opening_key.open(sealed, info(self._gateway.chain, "link")))
+        self.keep(package, local)
+        return package.link
+
+    def keep(self, package: LinkPackage, local: str) -> None:
+        """Take a link over, if the policy in force names this member for this subject."""
+        policy, link = package.policy, package.link
+        cell = cell_of(self._gateway.view.state, policy.cell)
+        named = is_writer(policy, self._gateway.member, self._gateway.view.time)
+        fits = is_subject_of(policy) and (policy.subject, policy.cell) == (link.subject, link.cell)
+        if cell is None or cell.commitment != commitment(policy) or not named or not fits:
+            raise NoSuchSubjectError(member=self._gateway.member)
+        self._store.keep_link(local, link)
+        self._store.keep_copy(policy)
+
+    async def _link_arrived(self, _sender: MemberId, sent: SendLink) -> Received:
+        self._store.keep_waiting(sent.code, sent.sealed)
+        return Received()
+
+    async def _policy_arrived(self, _sender: MemberId, sent: SendPolicy) -> Received:
+        """Keep a version only if the ledger says that it is in force: anybody could send one."""
+        try:
+            policy = decode(
+                PolicySet, self._opening_key.open(sent.sealed, info(self._gateway.chain, "policy for writer"))
+            )
+        except MalformedError:
+            raise EnvelopeError(seat=0) from None
+        cell = CELLS.get(self._gateway.view.state, policy.cell)
+        if cell is None or cell.commitment != commitment(policy) or not is_subject_of(policy):
+            raise NoSuchSubjectError(member=self._gateway.member)
+        self._store.keep_copy(policy)
+        return Received()
+
+    async def _something_new(self, _sender: MemberId, news: SomethingNew) -> Noted:
+        notify = self._watchers.get(news.request_id)
+        if notify is not None:
+            notify()
+        return Noted()
+
+    async def _tell_log(self, _sender: MemberId, asked: OwnLogAsk) -> SealedLog:
+        chain = self._gateway.chain
+        try:
+            signed = decode(Signed, self._opening_key.open(asked.sealed, info(chain, "log")))
+            asking = decode(LogAsking, signed.body)
+        except MalformedError:
+            raise EnvelopeError(seat=0) from None
+        copy = self._store.copy(asking.subject)
+        is_device = copy is not None and device_handle(copy[0], asking.key) is not None
+        is_recent = abs(self._gateway.clock() - asking.time) <= ASK_AGE_MS_MAX and asking.chain == chain
+        if not is_device or not is_recent or not verify(asking.key, log_statement(signed.body), signed.signature):
+            raise PersonError(reason="not a device of this patient")
+        told = self._log.told(asking.subject, asking.after)
+        return SealedLog(sealed=seal(asking.reply_key, padded(encode(told)), info(chain, "log answer")))

@@ -1,0 +1,154 @@
+"""The patient's log: who used what, from all keepers and all authors, checked against the roots on the ledger.
+
+Each log proves its last number and head for the subject under a root that stands on the ledger, and its entries are
+chained: a log that leaves one out, or changes one that a root covers, is named.
+"""
+
+import asyncio
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from salus.contracts.members.reads import member_of
+from salus.contracts.reads.messages import LogKind
+from salus.contracts.reads.reads import log_root_of
+from salus.core.errors import MalformedError, SalusError
+from salus.core.ids import NO_DIGEST, CommitteeId, Digest, MemberId, SubjectId
+from salus.core.transport import ask
+from salus.core.wire import Record, decode, encode
+from salus.crypto.hpke import OpeningKey, seal
+from salus.crypto.signatures import SigningKey
+from salus.keeper.answers import unpadded
+from salus.keeper.messages import (
+    LogAsk,
+    LogAsking,
+    LogEntry,
+    LogTold,
+    SealedLog,
+    Signed,
+    info,
+    log_entry_digest,
+    log_statement,
+)
+from salus.sdk.desk import OwnLogAsk
+from salus.sdk.errors import TooFewSeatsError
+from salus.sdk.gateway import Gateway, seats_of
+from salus.state.proofs import Proof, verify
+
+
+@dataclass(frozen=True, slots=True)
+class LogFault:
+    """What is wrong with one log."""
+
+    where: MemberId
+    what: str  # `broken_chain`, `shorter_than_anchored`, `not_on_ledger`, `absent`.
+
+
+@dataclass(frozen=True, slots=True)
+class PatientLog:
+    """The union, by time, and what could not be trusted of it."""
+
+    entries: list[LogEntry]
+    faults: list[LogFault]
+    anchored: int  # Entries that a root on the ledger covers.
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    member: MemberId
+    kind: LogKind
+    request: Record
+
+
+async def read_log(
+    gateway: Gateway, subject: SubjectId, committee_id: CommitteeId, writers: Sequence[MemberId], device: SigningKey
+) -> PatientLog:
+    """Ask every keeper of the committee and every writer for the subject's log.
+
+    Raises:
+        TooFewSeatsError: nobody answered.
+    """
+    reply_key = OpeningKey(os.urandom(32))
+    asking = LogAsking(
+        chain=gateway.chain,
+        subject=subject,
+        key=device.public,
+        time=gateway.clock(),
+        reply_key=reply_key.public,
+        after=0,
+    )
+    body = encode(asking)
+    signed = encode(Signed(body=body, signature=device.sign(log_statement(body))))
+    sources = _sources(gateway, committee_id, writers, signed)
+    told = await asyncio.gather(*(_told(gateway, source, reply_key) for source in sources))
+    entries: list[LogEntry] = []
+    faults: list[LogFault] = []
+    anchored = 0
+    for source, one in zip(sources, told, strict=True):
+        if one is None:
+            faults.append(LogFault(source.member, "absent"))
+            continue
+        own, covered, what = _checked(gateway, source, one)
+        entries += own
+        anchored += covered
+        faults += [LogFault(source.member, fault) for fault in what]
+    if all(one is None for one in told):
+        raise TooFewSeatsError(answered=0, needed=1)
+    return PatientLog(
+        entries=sorted(entries, key=lambda entry: (entry.time, entry.where)), faults=faults, anchored=anchored
+    )
+
+
+def _sources(gateway: Gateway, committee_id: CommitteeId, writers: Sequence[MemberId], signed: bytes) -> list[_Source]:
+    named = info(gateway.chain, "log")
+    sources = [
+        _Source(holder.member, LogKind.KEEPER, LogAsk(committee_id, seat, seal(holder.sealing, signed, named)))
+        for seat, holder in seats_of(gateway.committee(committee_id))
+    ]
+    for writer in writers:
+        member = member_of(gateway.view.state, writer)
+        if member is not None:
+            sources.append(_Source(writer, LogKind.AUTHOR, OwnLogAsk(seal(member.keys.gateway, signed, named))))
+    return sources
+
+
+async def _told(gateway: Gateway, source: _Source, reply_key: OpeningKey) -> LogTold | None:
+    try:
+        sealed = await ask(gateway.transport, source.member, source.request, SealedLog)
+        return decode(LogTold, unpadded(reply_key.open(sealed.sealed, info(gateway.chain, "log answer"))))
+    except SalusError:
+        return None
+
+
+def _checked(gateway: Gateway, source: _Source, told: LogTold) -> tuple[list[LogEntry], int, list[str]]:
+    """Entries, how many of them a root covers, and faults."""
+    entries: list[LogEntry] = []
+    heads: list[Digest] = [NO_DIGEST]
+    faults: list[str] = []
+    for data in told.entries:
+        entry = decode(LogEntry, data)
+        if entry.previous != heads[-1] or entry.subject_number != len(entries) + 1:
+            faults.append("broken_chain")
+            break
+        entries.append(entry)
+        heads.append(log_entry_digest(data))
+    covered, fault = _anchored(gateway, source, told, heads)
+    return entries, covered, faults + ([fault] if fault else [])
+
+
+def _anchored(gateway: Gateway, source: _Source, told: LogTold, heads: Sequence[Digest]) -> tuple[int, str | None]:
+    latest = log_root_of(gateway.view.state, source.member, source.kind)
+    if latest is None:
+        return 0, None
+    try:
+        proof = decode(Proof, told.proof)
+        number, head = decode(tuple[int, Digest], told.anchored) if told.anchored else (0, NO_DIGEST)
+    except MalformedError:
+        return 0, "not_on_ledger"
+    if told.root != latest.root:
+        return 0, "not_on_ledger"
+    if not verify(told.root, told.subject_key, told.anchored or None, proof):
+        return 0, "not_on_ledger"
+    if number >= len(heads) or heads[number] != head:
+        return 0, "shorter_than_anchored"
+    return number, None

@@ -1,0 +1,147 @@
+"""The whole record now: own records by own keys, everybody else's through the keepers, in one view.
+
+While a request is open the gateway answers again from memory, as long as its own state is fresh and the policy
+commitment, the credential and the expiry are unchanged; each use is logged. When keepers say that something new lies
+there, the next call asks again. Without the network an author still sees its own records, marked stale.
+"""
+
+from dataclasses import dataclass, replace
+
+from salus.contracts.cells.reads import cell_of
+from salus.contracts.credentials.reads import is_active
+from salus.contracts.reads.opening import Opening, to_sign
+from salus.core.errors import UnavailableError
+from salus.core.ids import CellId, Digest
+from salus.core.wire import replace as changed
+from salus.crypto.hpke import OpeningKey
+from salus.sdk.desk import Desk
+from salus.sdk.gateway import Gateway, new_id, new_secret
+from salus.sdk.own import FRESH_MS, OwnRecords, OwnView
+from salus.sdk.reader import OpenRead, Reader, Wanted, open_read
+from salus.sdk.views import View
+
+
+@dataclass(frozen=True, slots=True)
+class Unified:
+    """A whole record, and whether the network took part."""
+
+    view: View
+    is_stale: bool  # Own records alone, decided by the last policy held.
+    from_memory: bool = False
+
+
+class UnifiedRead:
+    """One open request over own and foreign records."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        own: OwnRecords,
+        desk: Desk,
+        reader: Reader,
+        wanted: Wanted,
+        cell: CellId | None,
+        second: Reader | None = None,
+    ) -> None:
+        self._gateway = gateway
+        self._own = own
+        self._desk = desk
+        self._reader = reader
+        self._wanted = wanted
+        self._cell = cell
+        self._second = second
+        self._open: OpenRead | None = None
+        self._last: Unified | None = None
+        self._policy: Digest | None = None
+        self._news = False
+
+    async def read(self) -> Unified:
+        """The record now; from memory where nothing has changed since.
+
+        Raises:
+            PeerRefusalError, PersonError, BreakGlassError: the request itself is refused.
+        """
+        if self._last is not None and self._open is not None and self._still_holds():
+            records = [one.header.record for one in self._last.view.records]
+            self._own.used_again(self._open.opening, self._person(), records)
+            return replace(self._last, from_memory=True)
+        self._last = None
+        self._news = False
+        self._policy = self._commitment()
+        try:
+            unified = await self._read_all()
+        except UnavailableError:
+            if self._cell is None:
+                raise
+            return self._offline()
+        self._last = unified
+        return unified
+
+    def forget(self) -> None:
+        """Let go of the plaintext."""
+        self._last = None
+
+    async def _read_all(self) -> Unified:
+        foreign = self._wanted
+        if self._cell is not None:
+            selection = changed(self._wanted.selection, except_author=self._gateway.member)
+            foreign = replace(self._wanted, selection=selection)
+        if self._open is None or self._gateway.clock() >= self._open.expires:
+            self._open = await open_read(self._gateway, self._reader, foreign, self._second)
+            self._desk.watch(self._open.opening.request_id, self._on_news)
+        view = await self._open.ask(watch=True)
+        if self._cell is None:
+            return Unified(view=view, is_stale=False)
+        return self._joined(view, self._read_own(self._open.opening))
+
+    def _joined(self, view: View, own: OwnView) -> Unified:
+        view.records = [*own.records, *view.records]
+        view.gaps = [*own.gaps, *view.gaps]
+        return Unified(view=view, is_stale=own.is_stale)
+
+    def _read_own(self, opening: Opening) -> OwnView:
+        own = changed(opening, selection=self._wanted.selection)
+        return self._own.read(own, self._reader.key.sign(to_sign(own)), self._reader.claims)
+
+    def _offline(self) -> Unified:
+        """Own records alone: nothing of others can be read without the ledger."""
+        opening = Opening(
+            chain=self._gateway.chain,
+            request_id=new_id(),
+            salt=new_secret(),
+            subject=self._wanted.subject,
+            member=self._gateway.member,
+            key=self._reader.key.public,
+            credential_id=self._reader.credential_id,
+            purpose=self._wanted.purpose,
+            reason=self._wanted.reason,
+            selection=self._wanted.selection,
+            reply_key=OpeningKey(new_secret()).public,
+        )
+        own = self._read_own(opening)
+        view = View(own.records, own.gaps, [], self._gateway.view.height, answered=0, absent=())
+        return Unified(view=view, is_stale=True)
+
+    def _still_holds(self) -> bool:
+        assert self._open is not None
+        now = self._gateway.clock()
+        credential = self._reader.credential_id
+        return (
+            not self._news
+            and self._cell is not None
+            and now < self._open.expires
+            and now - self._gateway.view.time <= FRESH_MS
+            and self._commitment() == self._policy
+            and (credential is None or is_active(self._gateway.view.state, credential, now))
+        )
+
+    def _commitment(self) -> Digest | None:
+        """What the cell holds now, and its status: a freeze counts as a change."""
+        cell = None if self._cell is None else cell_of(self._gateway.view.state, self._cell)
+        return None if cell is None else cell.commitment + cell.status.value.encode()
+
+    def _person(self) -> bytes:
+        return self._reader.credential_id or self._reader.key.public[:16]
+
+    def _on_news(self) -> None:
+        self._news = True
