@@ -5,7 +5,6 @@ order they are declared), and carries a versioned tag. `decode` encodes again an
 map, or a trailing field is `MalformedError`. Field sizes are part of their types (`core.ids`).
 """
 
-from functools import cache
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -35,9 +34,14 @@ def encode(value: object) -> bytes:
     return _encoder.encode(value)
 
 
-@cache
+_decoders: dict[Any, msgspec.msgpack.Decoder[Any]] = {}
+
+
 def _decoder(shape: Any) -> msgspec.msgpack.Decoder[Any]:
-    return msgspec.msgpack.Decoder(shape)
+    known = _decoders.get(shape)
+    if known is None:
+        known = _decoders[shape] = msgspec.msgpack.Decoder(shape)
+    return known
 
 
 def decode(shape: type[T], data: bytes) -> T:

@@ -2,40 +2,45 @@
 
 Nothing to install; for one hospital, a demo, a test. Each member has its own replica, applies every block itself and
 signs the header it computed; a block is final with signatures of more than two thirds of the validators, as between
-members. Transactions that arrive while a block is being made wait for the next one (group commit), so a block costs one
-fsync per member however many it carries. Tests hold a member's feed back to see what a lagging or missing member does.
+members (`agreement.py`). Transactions that arrive while a block is being made wait for the next one (`queue.py`), so a
+block costs one fsync per member however many it carries. Tests hold a member's feed back to see what a lagging or
+missing member does.
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from salus.contracts.members.reads import member_of, parameters_of, quota_of
 from salus.core.clock import Clock
-from salus.core.errors import IntegrityError, UnavailableError
-from salus.core.ids import SECOND_MS, Digest, MemberId
+from salus.core.errors import IntegrityError
+from salus.core.ids import SECOND_MS, Digest, MemberId, PublicKey
 from salus.crypto.signatures import SigningKey
+from salus.engines.agreement import Agreement, NoQuorumError, NotFinalError
 from salus.engines.engine import Inclusion
-from salus.engines.receipts import Receipt, is_quorum, validators_of
-from salus.engines.replica import DivergedError, Replica, StoredBlock
-from salus.machine.admission import read
-from salus.machine.block import Block, Header, header_id
+from salus.engines.queue import Queue, Waiting
+from salus.engines.receipts import Receipt
+from salus.engines.replica import Replica, StoredBlock
+from salus.machine.admission import Submitted, read
+from salus.machine.block import ACCEPTED, Block, header_id
+from salus.machine.errors import TooLargeError
 from salus.machine.machine import Machine
+
+__all__ = ["HEARTBEAT_S", "SUBMIT_TIMEOUT_S", "EmbeddedEngine", "NoQuorumError", "NotFinalError", "age_ms", "is_fresh"]
 
 HEARTBEAT_S = 15
 SUBMIT_TIMEOUT_S = 10
-BLOCK_BYTES_MAX = 4_000_000
 _VERIFY_AHEAD_MIN = 8  # Below this, handing work to threads costs more than it saves.
-
-
-class NotFinalError(UnavailableError):
-    """Too few members are up to make a block final; the transaction may still become final before it runs out."""
-
-    code = "engine.not_final"
+_VERIFY_THREADS = 2
 
 
 class EmbeddedEngine:
-    """Orders transactions for the members of one process. Satisfies `Engine`."""
+    """Orders transactions for the members of one process. Satisfies `Engine`. For one event loop.
+
+    A transaction that is waiting already is not queued again: whoever submits it gets the same answer. One that was
+    accepted before is answered with where it stands. `machine` is the one that the replicas apply blocks with; let it
+    remember verdicts (`machine.remembering`), and signatures are verified on both cores ahead of each block.
+    """
 
     def __init__(
         self,
@@ -45,53 +50,58 @@ class EmbeddedEngine:
         clock: Clock,
         heartbeat_s: float = HEARTBEAT_S,
     ) -> None:
-        self._replicas = dict(replicas)
-        self._keys = dict(keys)
+        self._members = Agreement(replicas, keys)
         self._machine = machine
         self._clock = clock
         self._heartbeat_s = heartbeat_s
-        genesis = next(iter(self._replicas.values())).genesis
-        self._validators = [name for name, _ in validators_of(genesis)]
-        self._sponsors = {founder.member: founder.keys.ledger for founder in genesis.members}
-        self._held: set[MemberId] = set()
-        self._halted: dict[MemberId, IntegrityError] = {}
-        self._pending: deque[bytes] = deque()
-        self._waiting: dict[Digest, list[asyncio.Future[Inclusion]]] = {}
+        self._queue = Queue()
+        self._answers: dict[bytes, asyncio.Future[Inclusion]] = {}  # By transaction, waiting or in a block.
         self._wake = asyncio.Event()
-        self._changed = asyncio.Event()  # A member came back or went.
+        self._changed = asyncio.Event()  # A member came back.
         self._task: asyncio.Task[None] | None = None
-        self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="verify")
+        self._threads: ThreadPoolExecutor | None = None
         self._on_final: list[Callable[[StoredBlock], None]] = []
         self.failure: BaseException | None = None
 
     async def start(self) -> None:
-        """Bring members that fell behind up to the newest final block, then make blocks, beginning with a heartbeat."""
-        self._catch_up()
-        self._task = asyncio.create_task(self._run())
+        """Bring members that fell behind up to the newest final block, then make blocks, beginning with a heartbeat.
+
+        Raises:
+            NoQuorumError: members contradict each other.
+        """
+        if self._task is not None:
+            raise RuntimeError("the engine runs already")
+        self.failure = None
+        self._members.catch_up()
+        await self._announce()
+        if self._members.is_ready():
+            await self._make_block([])
+        self._threads = ThreadPoolExecutor(_VERIFY_THREADS, thread_name_prefix="verify")
+        self._task = asyncio.create_task(self._run(), name="embedded engine")
 
     async def stop(self) -> None:
-        """Make no further block; what was submitted and is not final stays unanswered."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
-        self._threads.shutdown(wait=True)
-        self._fail_waiting()
+        """Make no further block. Whoever waits for one is told; stopping twice is harmless."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        threads, self._threads = self._threads, None
+        if threads is not None:
+            threads.shutdown(wait=True)
+        self._answer_all_not_final()
 
     async def submit(self, tx: bytes) -> Inclusion:
-        """See `Engine.submit`."""
-        if self.failure is not None:
-            raise NotFinalError(reason="the engine stopped")
-        tx_id = read(tx).tx_id
-        future: asyncio.Future[Inclusion] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(tx_id, []).append(future)
-        self._pending.append(tx)
-        self._wake.set()
+        """See `Engine.submit`. To cancel it withdraws nothing: the transaction may still become final."""
+        if self._task is None or self.failure is not None:
+            raise NotFinalError(reason="the engine does not run")
+        answer = self._answers.get(tx) or self._queued(tx, read(tx))
+        if isinstance(answer, Inclusion):
+            return answer
         try:
             async with asyncio.timeout(SUBMIT_TIMEOUT_S):
-                return await asyncio.shield(future)
+                return await asyncio.shield(answer)
         except TimeoutError:
-            raise NotFinalError(tx_id=tx_id, members_up=len(self._voting())) from None
+            raise NotFinalError(members_up=len(self._members.voting())) from None
 
     def receipt(self, tx_id: Digest) -> Receipt:
         """See `Engine.receipt`."""
@@ -99,158 +109,146 @@ class EmbeddedEngine:
 
     def newest(self) -> Replica:
         """The replica that is furthest."""
-        return max(self._replicas.values(), key=lambda replica: replica.height)
+        return self._members.newest()
 
     def replica(self, member: MemberId) -> Replica:
         """A member's own replica."""
-        return self._replicas[member]
+        return self._members.replicas[member]
 
     def on_final(self, listener: Callable[[StoredBlock], None]) -> None:
-        """Call this once for each final block of the network."""
+        """Call this once for each block that this engine makes final."""
         self._on_final.append(listener)
 
     def hold(self, member: MemberId) -> None:
         """Keep blocks from a member, as if it were cut off; it neither applies nor votes."""
-        self._held.add(member)
+        self._members.hold(member)
 
     async def release(self, member: MemberId) -> None:
         """Let a member's blocks through again; it catches up at once."""
-        self._held.discard(member)
-        self._catch_up()
-        await self._replicas[member].announce()
+        self._members.release(member)
+        self._members.catch_up()
+        await self._announce()
         self._changed.set()
 
     @property
     def halted(self) -> Mapping[MemberId, IntegrityError]:
         """Members whose own result contradicted the network's: they stopped, the operator must look."""
-        return self._halted
+        return self._members.halted
 
-    def _voting(self) -> list[MemberId]:
-        return [name for name in self._validators if self._takes_part(name)]
-
-    def _takes_part(self, member: MemberId) -> bool:
-        return member not in self._held and member not in self._halted
+    def _queued(self, tx: bytes, submitted: Submitted) -> "asyncio.Future[Inclusion] | Inclusion":
+        """Where the transaction stands if it was accepted before; else its future answer."""
+        newest = self.newest()
+        known = newest.inclusion(submitted.tx_id)
+        if known is not None and known.code == ACCEPTED:
+            return known
+        limit = parameters_of(newest.state).transaction_bytes_max
+        if len(tx) > limit:
+            raise TooLargeError(size_bytes=len(tx), size_bytes_max=limit)
+        self._queue.put(tx, submitted)
+        answer = self._answers[tx] = asyncio.get_running_loop().create_future()
+        self._wake.set()
+        return answer
 
     async def _run(self) -> None:
         try:
-            await self._make_block([])
             while True:
-                try:
-                    async with asyncio.timeout(self._heartbeat_s):
-                        await self._wake.wait()
-                except TimeoutError:
-                    await self._make_block([])
-                    continue
-                self._wake.clear()
-                await asyncio.sleep(0)  # Whoever is about to submit gets into the same block.
-                while self._pending:
-                    await self._make_block(self._take())
+                await self._beat()
+                await self._make_block(self._take())
         except asyncio.CancelledError:
             raise
         except BaseException as error:
             self.failure = error
-            self._fail_waiting()
+            self._answer_all_not_final()
             raise
 
-    def _take(self) -> list[bytes]:
-        taken: list[bytes] = []
-        size_bytes = 0
-        while self._pending and (not taken or size_bytes + len(self._pending[0]) <= BLOCK_BYTES_MAX):
-            taken.append(self._pending.popleft())
-            size_bytes += len(taken[-1])
-        return taken
+    async def _beat(self) -> None:
+        """Wait until something is to be put into a block, or for the heartbeat."""
+        try:
+            async with asyncio.timeout(self._heartbeat_s):
+                while not self._queue:
+                    self._wake.clear()
+                    await self._wake.wait()
+        except TimeoutError:
+            return
+        await asyncio.sleep(0)  # Whoever is about to submit gets into the same block.
 
-    async def _make_block(self, txs: list[bytes]) -> None:
-        await self._verify_ahead(txs)
+    def _take(self) -> list[Waiting]:
+        state = self.newest().state
+        return self._queue.take(parameters_of(state), lambda member: quota_of(state, member))
+
+    async def _make_block(self, taken: Sequence[Waiting]) -> None:
+        """Make one block final and tell everyone. Nothing is awaited between its first and its last write."""
+        await self._verify_ahead(taken)
         await self._enough_members()
         newest = self.newest().header
-        now = max(self._clock(), newest.time + 1)
         block = Block(
-            chain=newest.chain, height=newest.height + 1, time=now, previous=header_id(newest), txs=tuple(txs)
+            chain=newest.chain,
+            height=newest.height + 1,
+            time=max(self._clock(), newest.time + 1),
+            previous=header_id(newest),
+            txs=tuple(waiting.data for waiting in taken),
         )
-        stored = self._agree(block)
-        for replica in self._replicas.values():
-            await replica.announce()
+        try:
+            stored = self._members.agree(block)
+        except NotFinalError as error:
+            self._answer_not_final(block.txs, error)
+            return
+        self._answer(stored)
+        await self._announce()
         for listener in self._on_final:
             listener(stored)
-        for result in stored.results:
-            for future in self._waiting.pop(result.tx_id, ()):
-                if not future.done():
-                    future.set_result(Inclusion(tx_id=result.tx_id, height=block.height, code=result.code))
-
-    def _agree(self, block: Block) -> StoredBlock:
-        """Let every member apply the block, gather votes on one header, then let every member keep it."""
-        headers = {name: self._replicas[name].prepare(block) for name in self._replicas if self._takes_part(name)}
-        try:
-            header = self._elected(headers)
-            votes = tuple(
-                self._replicas[name].vote(self._keys[name])
-                for name in self._voting()
-                if name in headers and headers[name] == header
-            )
-        except NotFinalError:
-            for name in headers:
-                self._replicas[name].abandon()
-            raise
-        kept: StoredBlock | None = None
-        for name in headers:
-            try:
-                kept = self._replicas[name].finalise(header, votes)
-            except DivergedError as error:
-                self._halted[name] = error
-        assert kept is not None
-        return kept
-
-    def _elected(self, headers: Mapping[MemberId, Header]) -> Header:
-        votes: dict[Digest, list[Header]] = {}
-        for name in self._voting():
-            votes.setdefault(header_id(headers[name]), []).append(headers[name])
-        most = max(votes.values(), key=len, default=[])
-        if not is_quorum(len(most), len(self._validators)):
-            raise NotFinalError(reason="members disagree or are too few", members=len(most))
-        return most[0]
 
     async def _enough_members(self) -> None:
-        while not is_quorum(len(self._voting()), len(self._validators)):
+        self._members.catch_up()
+        while not self._members.is_ready():
             self._changed.clear()
-            await self._changed.wait()
+            try:
+                async with asyncio.timeout(self._heartbeat_s):  # A disk that was full may have room again.
+                    await self._changed.wait()
+            except TimeoutError:
+                self._members.catch_up()
 
-    async def _verify_ahead(self, txs: list[bytes]) -> None:
+    async def _announce(self) -> None:
+        for replica in self._members.replicas.values():
+            await replica.announce()
+
+    async def _verify_ahead(self, taken: Sequence[Waiting]) -> None:
         """Verify signatures on both cores before the block is applied; the machine remembers the verdicts."""
-        if len(txs) < _VERIFY_AHEAD_MIN:
+        if len(taken) < _VERIFY_AHEAD_MIN or self._threads is None:
             return
+        state = self.newest().state
+        sponsors = {waiting.submitted.body.sponsor for waiting in taken}
+        entries = {name: member_of(state, name) for name in sponsors}
+        keys = {name: entry.keys.ledger for name, entry in entries.items() if entry is not None}
         loop = asyncio.get_running_loop()
-        halves = (txs[::2], txs[1::2])
-        await asyncio.gather(*(loop.run_in_executor(self._threads, self._verify_all, half) for half in halves))
+        parts = [taken[start::_VERIFY_THREADS] for start in range(_VERIFY_THREADS)]
+        await asyncio.gather(*(loop.run_in_executor(self._threads, self._verify_all, part, keys) for part in parts))
 
-    def _verify_all(self, txs: list[bytes]) -> None:
-        for tx in txs:
-            submitted = read(tx)
-            sponsor = self._sponsors.get(submitted.body.sponsor)
-            if sponsor is not None:
-                self._machine.verify(sponsor, submitted.tx_id, submitted.tx.signature)
+    def _verify_all(self, taken: Sequence[Waiting], keys: Mapping[MemberId, PublicKey]) -> None:
+        for waiting in taken:
+            submitted = waiting.submitted
+            key = keys.get(submitted.body.sponsor)
+            if key is not None:
+                self._machine.verify(key, submitted.tx_id, submitted.tx.signature)
             for witness in submitted.tx.witnesses:
                 self._machine.verify(witness.key, submitted.tx_id, witness.signature)
 
-    def _catch_up(self) -> None:
-        newest = self.newest()
-        for name, replica in self._replicas.items():
-            if not self._takes_part(name):
-                continue
-            for stored in newest.blocks(replica.height + 1):
-                try:
-                    replica.adopt(stored)
-                except DivergedError as error:
-                    self._halted[name] = error
-                    break
+    def _answer(self, stored: StoredBlock) -> None:
+        for tx, result in zip(stored.block.txs, stored.results, strict=True):
+            answer = self._answers.pop(tx, None)
+            if answer is not None and not answer.done():
+                answer.set_result(Inclusion(tx_id=result.tx_id, height=stored.header.height, code=result.code))
 
-    def _fail_waiting(self) -> None:
-        for futures in self._waiting.values():
-            for future in futures:
-                if not future.done():
-                    future.set_exception(NotFinalError(reason="the engine stopped"))
-                    future.exception()
-        self._waiting.clear()
+    def _answer_not_final(self, txs: Sequence[bytes], error: NotFinalError) -> None:
+        for tx in txs:
+            answer = self._answers.pop(tx, None)
+            if answer is not None and not answer.done():
+                answer.set_exception(NotFinalError(**error.facts))
+                answer.exception()  # Marked as seen: whoever submitted it may have gone.
+
+    def _answer_all_not_final(self) -> None:
+        self._queue.clear()
+        self._answer_not_final(list(self._answers), NotFinalError(reason="the engine stopped"))
 
 
 def age_ms(replica: Replica, clock: Clock) -> int:

@@ -1,19 +1,23 @@
-"""Receipts: proof, for whoever knows the genesis file, that a transaction was carried out.
+"""Receipts: the proof of a final transaction, checked offline by whoever has the genesis file.
 
-A receipt holds the transaction, its result, the path from both to a header's outcome root, the header, and signatures
-of more than two thirds of the validators. Nothing in it needs a network, a clock or trust in who shows it.
+A receipt holds the transaction as it was sent, its result, the way from both to the header's outcome root, and the
+header with signatures of more than two thirds of the validators. Nothing in it needs a network, a clock or trust in who
+shows it, and no byte of it can be changed: what it says has one form.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from salus.contracts.members.messages import Genesis
-from salus.core.errors import MalformedError, RefusalError
+from salus.core.errors import RefusalError
 from salus.core.ids import Digest, MemberId, Name, PublicKey, Signature, Unsigned
 from salus.core.wire import Record, decode
-from salus.crypto.merkle import root_from_path
+from salus.crypto.merkle import inner_digest, leaf_digest, path
 from salus.crypto.signatures import verify
 from salus.machine.block import Header, Result, header_id, outcome_leaf, validators_digest_of
 from salus.machine.transaction import Body, Tx
+
+HEADERS_REMEMBERED = 4_096  # By a `ReceiptChecker`; about a kilobyte each.
 
 
 class Vote(Record, tag="engine.vote/1", frozen=True):
@@ -24,13 +28,16 @@ class Vote(Record, tag="engine.vote/1", frozen=True):
 
 
 class Receipt(Record, tag="engine.receipt/1", frozen=True):
-    """What a party keeps of an accepted (or refused) transaction."""
+    """What a party keeps of an accepted (or refused) transaction.
+
+    `turns` says of each sibling, the lowest bit for the first, whether it stands to the left. A place and a total
+    would say so too, but several totals give one path, and a receipt shall have one form.
+    """
 
     tx: bytes
     result: Result
-    index: Unsigned
-    total: Unsigned
-    path: tuple[Digest, ...]
+    turns: Unsigned
+    siblings: tuple[Digest, ...]
     header: Header
     votes: tuple[Vote, ...]
 
@@ -70,22 +77,59 @@ def check_votes(header: Header, votes: tuple[Vote, ...], keys: Mapping[MemberId,
 def check_receipt(receipt: Receipt, genesis: Genesis) -> Body:
     """Raise unless the receipt proves its transaction's result on this network; return what the transaction asked.
 
-    Raises:
-        ReceiptError: another chain or other validators, a path that does not lead to the header, or missing votes.
+    Raises, in this order:
+        ReceiptError: another chain, or other validators than the genesis names.
+        ReceiptError: a path that does not lead to the header.
+        ReceiptError: a vote that is not a validator's, is doubled or not valid; or too few.
         MalformedError: the transaction inside is not one.
     """
-    header = receipt.header
-    validators = validators_of(genesis)
-    if header.chain != genesis.chain:
-        raise ReceiptError(reason="another chain", height=header.height)
-    if header.validators != validators_digest_of(validators):
-        raise ReceiptError(reason="other validators than the genesis names", height=header.height)
-    leaf = outcome_leaf(receipt.tx, receipt.result)
-    try:
-        root = root_from_path(leaf, receipt.index, receipt.total, receipt.path)
-    except MalformedError:
-        raise ReceiptError(reason="the path is not one", height=header.height) from None
-    if root != header.outcome_root:
-        raise ReceiptError(reason="the path does not lead to the header", height=header.height)
-    check_votes(header, receipt.votes, dict(validators))
-    return decode(Body, decode(Tx, receipt.tx).body)
+    return ReceiptChecker(genesis).check(receipt)
+
+
+class ReceiptChecker:
+    """Checks many receipts of one network: headers that were seen with the same votes are not verified again."""
+
+    def __init__(self, genesis: Genesis) -> None:
+        validators = validators_of(genesis)
+        self._chain = genesis.chain
+        self._keys = dict(validators)
+        self._validators = validators_digest_of(validators)
+        # Only what was proven is remembered: an error passes through the cache and leaves nothing.
+        self._check_final = lru_cache(HEADERS_REMEMBERED)(self._final)
+
+    def check(self, receipt: Receipt) -> Body:
+        """As `check_receipt`, against the genesis given at the start."""
+        header = receipt.header
+        if header.chain != self._chain:
+            raise ReceiptError(reason="another chain", height=header.height)
+        if header.validators != self._validators:
+            raise ReceiptError(reason="other validators than the genesis names", height=header.height)
+        if _root_above(receipt) != header.outcome_root:
+            raise ReceiptError(reason="the path does not lead to the header", height=header.height)
+        self._check_final(header, receipt.votes)
+        return decode(Body, decode(Tx, receipt.tx).body)
+
+    def _final(self, header: Header, votes: tuple[Vote, ...]) -> None:
+        check_votes(header, votes, self._keys)
+
+
+def path_of(leaves: Sequence[bytes], index: int) -> tuple[int, tuple[Digest, ...]]:
+    """The turns and siblings from a leaf of a block to its outcome root (RFC 6962, section 2.1.1)."""
+    turns, total, at, depth = 0, len(leaves), index, []
+    while total > 1:
+        split = 1 << ((total - 1).bit_length() - 1)
+        depth.append(at >= split)
+        at, total = (at - split, total - split) if at >= split else (at, split)
+    for is_left in depth:
+        turns = turns << 1 | is_left
+    return turns, path(leaves, index)
+
+
+def _root_above(receipt: Receipt) -> Digest | None:
+    """The root that transaction and result have under these siblings; None where turns name more than there are."""
+    if receipt.turns >> len(receipt.siblings):
+        return None
+    node = leaf_digest(outcome_leaf(receipt.tx, receipt.result))
+    for height, sibling in enumerate(receipt.siblings):
+        node = inner_digest(sibling, node) if receipt.turns >> height & 1 else inner_digest(node, sibling)
+    return node

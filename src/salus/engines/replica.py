@@ -2,7 +2,7 @@
 
 A block is first `prepared`: applied inside an open write transaction, so that the header can be computed and signed.
 With votes of more than two thirds it is `finalised`: block, votes, values and tree become durable together, with one
-fsync. Otherwise it is `abandoned` and leaves nothing.
+fsync. Otherwise it is `abandoned` and leaves nothing. What lies where in the store is in `layout.py`.
 """
 
 import asyncio
@@ -11,15 +11,17 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 from salus.contracts.members.messages import Genesis
-from salus.core.errors import IntegrityError, UnavailableError
+from salus.core.errors import IntegrityError, MalformedError, UnavailableError
 from salus.core.faults import NO_FAULTS, Faults
 from salus.core.ids import NO_DIGEST, ChainId, Digest, Height, MemberId, TimeMs
-from salus.core.wire import Record, decode, encode
-from salus.crypto.merkle import path
+from salus.core.wire import decode, encode
 from salus.crypto.signatures import SigningKey
+from salus.engines.engine import Inclusion
+from salus.engines.layout import GENESIS_KEY, NEWEST_KEY, StoredBlock, block_at, keep, place_of
 from salus.engines.lmdb_store import LmdbStore
-from salus.engines.receipts import Receipt, Vote, check_votes, validators_of
+from salus.engines.receipts import Receipt, Vote, check_votes, path_of, validators_of
 from salus.machine.block import (
+    ACCEPTED,
     Block,
     Header,
     Result,
@@ -32,25 +34,35 @@ from salus.machine.machine import Machine
 from salus.state.key_value import Prefixed
 from salus.state.state import State
 
-_GENESIS = b"g"
-_BLOCKS = b"b"
-_INDEX = b"x"
-_NEWEST = b"n"
-
-
-class StoredBlock(Record, tag="engine.stored_block/1", frozen=True):
-    """A final block with what it led to."""
-
-    block: Block
-    results: tuple[Result, ...]
-    header: Header
-    votes: tuple[Vote, ...]
-
 
 class DivergedError(IntegrityError):
     """This member computed another header than more than two thirds of the validators signed."""
 
     code = "engine.diverged"
+
+
+__all__ = [
+    "BrokenBlockError",
+    "DivergedError",
+    "NotFoundError",
+    "OtherNetworkError",
+    "Replica",
+    "StoredBlock",
+    "genesis_header",
+    "values_of",
+]
+
+
+class BrokenBlockError(IntegrityError):
+    """A block that must be here is missing, or its bytes are not a block."""
+
+    code = "engine.broken_block"
+
+
+class OtherNetworkError(IntegrityError):
+    """The folder holds the ledger of another network."""
+
+    code = "engine.other_network"
 
 
 class NotFoundError(UnavailableError):
@@ -72,27 +84,30 @@ class Replica:
         self._faults = faults
         self._validators = dict(validators_of(genesis))
         self._listeners: list[Callable[[StoredBlock], None]] = []
+        self._untold: list[StoredBlock] = []
         self._arrived = asyncio.Condition()
         self._open: AbstractContextManager[object] | None = None
         self._prepared: tuple[Block, tuple[Result, ...], Header] | None = None
         self._newest = self._start()
 
     def _start(self) -> Header:
-        stored = self._store.get(_GENESIS)
+        stored = self._store.get(GENESIS_KEY)
         if stored is None:
-            with self._store.write():
-                state = State(self._store)
-                app_hash = self._machine.genesis(state, self.genesis)
-                header = genesis_header(self.genesis, app_hash)
-                self._store.put(_GENESIS, encode(self.genesis))
-                self._store.put(_NEWEST, encode(header))
-            return header
+            return self._found()
         if stored != encode(self.genesis):
-            raise IntegrityError(reason="this folder belongs to another network", member=self.member)
-        newest = self._store.get(_NEWEST)
-        if newest is None:
-            raise IntegrityError(reason="the newest header is missing", member=self.member)
-        return decode(Header, newest)
+            raise OtherNetworkError(member=self.member)
+        newest = self._store.get(NEWEST_KEY)
+        try:
+            return decode(Header, newest or b"")
+        except MalformedError:
+            raise BrokenBlockError(member=self.member) from None
+
+    def _found(self) -> Header:
+        with self._store.write():
+            header = genesis_header(self.genesis, self._machine.genesis(State(self._store), self.genesis))
+            self._store.put(GENESIS_KEY, encode(self.genesis))
+            self._store.put(NEWEST_KEY, encode(header))
+        return header
 
     @property
     def chain(self) -> ChainId:
@@ -134,7 +149,7 @@ class Replica:
         return True
 
     def listen(self, listener: Callable[[StoredBlock], None]) -> None:
-        """Call this with each block once it is final here."""
+        """Call this with each block once it is final here and every member's write has ended."""
         self._listeners.append(listener)
 
     def prepare(self, block: Block) -> Header:
@@ -149,7 +164,7 @@ class Replica:
         opened.__enter__()
         self._open = opened
         try:
-            with _no_cyclic_collector():
+            with no_cyclic_collector():
                 state = State(self._store)
                 applied = self._machine.apply(state, block)
                 header = header_of(block, applied)
@@ -176,22 +191,29 @@ class Replica:
             self.abandon()
             raise DivergedError(member=self.member, height=header.height)
         stored = StoredBlock(block=block, results=results, header=header, votes=votes)
-        self._store.put(_BLOCKS + _eight(header.height), encode(stored))
-        for index, result in enumerate(results):
-            self._store.put(_INDEX + result.tx_id[:16], _eight(header.height) + _eight(index))
-        self._store.put(_NEWEST, encode(header))
-        self._faults.hit(f"ledger.{self.member}.block:before")
-        self._close_write(None)
-        self._faults.hit(f"ledger.{self.member}.block:after")
+        try:
+            keep(self._store, stored)
+            self._faults.hit(f"ledger.{self.member}.block:before")
+            self._close_write(None)
+        except BaseException:
+            self.abandon()
+            raise
         self._newest = header
-        for listener in self._listeners:
-            listener(stored)
+        self._untold.append(stored)
+        self._faults.hit(f"ledger.{self.member}.block:after")
         return stored
 
     async def announce(self) -> None:
-        """Wake whoever waits in `reached`."""
+        """Call the listeners for what became final since, and wake whoever waits in `reached`."""
+        self._tell()
         async with self._arrived:
             self._arrived.notify_all()
+
+    def _tell(self) -> None:
+        untold, self._untold = self._untold, []
+        for stored in untold:
+            for listener in self._listeners:
+                listener(stored)
 
     def adopt(self, stored: StoredBlock) -> None:
         """Take over a block that others made final: check its votes, apply it, compare, keep it.
@@ -203,45 +225,69 @@ class Replica:
         check_votes(stored.header, stored.votes, self._validators)
         self.prepare(stored.block)
         self.finalise(stored.header, stored.votes)
+        self._tell()  # At once, so that a long absence is not held in memory.
 
     def abandon(self) -> None:
-        """Forget the prepared block."""
+        """Forget the prepared block, if there is one."""
         self._close_write(_Abandoned())
 
     def block(self, height: Height) -> StoredBlock:
-        """A final block."""
-        data = self._store.get(_BLOCKS + _eight(height))
-        if data is None:
+        """A final block.
+
+        Raises:
+            NotFoundError: no block has become final at this height.
+            BrokenBlockError: it is missing, or its bytes are not a block.
+        """
+        if not 1 <= height <= self.height:
             raise NotFoundError(height=height)
-        return decode(StoredBlock, data)
+        try:
+            stored = block_at(self._store, height)
+        except MalformedError:
+            raise BrokenBlockError(member=self.member, height=height) from None
+        if stored is None:
+            raise BrokenBlockError(member=self.member, height=height)
+        return stored
 
     def blocks(self, start: Height = 1) -> Iterator[StoredBlock]:
         """Final blocks from a height on."""
         for height in range(start, self.height + 1):
             yield self.block(height)
 
+    def inclusion(self, tx_id: Digest) -> Inclusion | None:
+        """Where a transaction became final: where it was accepted, or else where it was refused last."""
+        place = place_of(self._store, tx_id)
+        if place is None:
+            return None
+        code = ACCEPTED if place.accepted else self.block(place.height).results[place.index].code
+        return Inclusion(tx_id=tx_id, height=place.height, code=code)
+
     def receipt(self, tx_id: Digest) -> Receipt:
-        """The proof of a final transaction."""
-        place = self._store.get(_INDEX + tx_id[:16])
+        """The proof of a final transaction: of its acceptance, or else of its last refusal.
+
+        Raises:
+            NotFoundError: no final block here holds it.
+            BrokenBlockError: the block that holds it is damaged.
+        """
+        place = place_of(self._store, tx_id)
         if place is None:
             raise NotFoundError(tx_id=tx_id)
-        stored = self.block(int.from_bytes(place[:8], "big"))
-        index = int.from_bytes(place[8:], "big")
+        stored = self.block(place.height)
+        if not place.index < len(stored.results) == len(stored.block.txs):
+            raise BrokenBlockError(member=self.member, height=place.height)
         leaves = [outcome_leaf(tx, result) for tx, result in zip(stored.block.txs, stored.results, strict=True)]
+        turns, siblings = path_of(leaves, place.index)
         return Receipt(
-            tx=stored.block.txs[index],
-            result=stored.results[index],
-            index=index,
-            total=len(leaves),
-            path=path(leaves, index),
+            tx=stored.block.txs[place.index],
+            result=stored.results[place.index],
+            turns=turns,
+            siblings=siblings,
             header=stored.header,
             votes=stored.votes,
         )
 
     def close(self) -> None:
         """Let go of the folder."""
-        if self._open is not None:
-            self.abandon()
+        self.abandon()
         self._store.close()
 
     def _close_write(self, error: BaseException | None) -> None:
@@ -274,12 +320,8 @@ class _Abandoned(Exception):
     """Rolls a write transaction back."""
 
 
-def _eight(number: int) -> bytes:
-    return number.to_bytes(8, "big")
-
-
 @contextmanager
-def _no_cyclic_collector() -> Iterator[None]:
+def no_cyclic_collector() -> Iterator[None]:
     """Tree updates make many small objects and no cycles: the collector would quadruple their cost."""
     was_on = gc.isenabled()
     gc.disable()

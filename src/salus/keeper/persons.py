@@ -96,15 +96,17 @@ class Deciders:
     def __init__(self, view: View, packs: Sequence[Pack]) -> None:
         self._view = view
         self._packs = {pack_root(pack): pack for pack in packs}
-        self._kept: dict[Digest, Decider] = {}
+        self._kept: dict[object, Decider] = {}
 
     def of(self, policy: PolicySet, named: Digest) -> Decider:
-        """The decider of a policy version, `named` by its commitment."""
-        decider = self._kept.get(named)
+        """The decider of a policy version, `named` by its commitment, under the packs and places in force now."""
+        packs, places = self._in_force(), self._places()
+        key = (named, tuple(packs), tuple(places.items()))
+        decider = self._kept.get(key)
         if decider is None:
             if len(self._kept) >= _DECIDERS_KEPT:
                 self._kept.clear()
-            decider = self._kept[named] = Decider(policy, self._in_force(), self._places())
+            decider = self._kept[key] = Decider(policy, packs, places)
         return decider
 
     def _in_force(self) -> dict[str, Pack]:
