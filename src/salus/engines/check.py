@@ -21,7 +21,7 @@ from typing import Final
 
 from salus.contracts.members.messages import Genesis
 from salus.core.errors import IntegrityError, MalformedError, SalusError
-from salus.core.ids import Digest, Height, MemberId
+from salus.core.ids import NO_DIGEST, Digest, Height, MemberId
 from salus.core.wire import encode
 from salus.engines.layout import (
     BLOCKS_PREFIX,
@@ -30,7 +30,6 @@ from salus.engines.layout import (
     NEWEST_KEY,
     StoredBlock,
     block_at,
-    block_key,
     index,
 )
 from salus.engines.lmdb_store import LmdbStore, Snapshot, check_file
@@ -47,9 +46,12 @@ from salus.state.state import PAGES_PREFIX, VALUES_PREFIX, State
 Progress = Callable[[Height, Height], None]  # Blocks replayed, and how many there are.
 
 BROKEN_RULES_MAX = 20  # Named in a report; the first one is already a reason to stop.
-_BLOCKS_PER_WRITE = 256
+_BLOCKS_PER_WRITE = 64
 _VALUES_PER_CHUNK = 20_000
 _PARTS: Final = {VALUES_PREFIX: "value", PAGES_PREFIX: "page", INDEX_PREFIX: "index"}
+_TAKEN: Final = frozenset({BLOCKS_PREFIX, *_PARTS})  # A key of another form under `b` makes a block seem missing.
+# Where keys begin that are none of ours: before, between and behind the parts.
+_GAPS: Final = (b"", *(bytes((p[0] + 1,)) for p in sorted(_TAKEN)), GENESIS_KEY + b"\0", NEWEST_KEY + b"\0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ class Report:
     transactions: int = 0
     votes: int = 0
     values: int = 0
-    app_hash: Digest = b""
+    app_hash: Digest = NO_DIGEST
     differences: list[Difference] = field(default_factory=list)
 
     @property
@@ -134,9 +136,9 @@ def _replay(view: Snapshot, anew: LmdbStore, genesis: Genesis, report: Report, p
     total = sum(1 for _ in view.scan(BLOCKS_PREFIX))
     blocks = _blocks(view, total)
     validators = dict(validators_of(genesis))
-    while some := list(islice(blocks, _BLOCKS_PER_WRITE)):
+    while report.height < total:
         with anew.write():
-            for stored in some:
+            for stored in islice(blocks, _BLOCKS_PER_WRITE):
                 _check_place(stored, newest)
                 _check_signed(stored, validators)
                 newest = _applied(stored, anew, machine)
@@ -162,7 +164,7 @@ def _check_place(stored: StoredBlock, newest: Header) -> None:
     block = stored.block
     if block.chain != newest.chain:
         raise _Wrong(Difference("chain", newest.height + 1, "a block of another chain"))
-    if block.height != newest.height + 1 or block.previous != header_id(newest) or block.time <= newest.time:
+    if block.height != newest.height + 1 or block.previous != header_id(newest) or block.time < newest.time:
         raise _Wrong(Difference("chain", newest.height + 1, "the block does not follow the one before"))
 
 
@@ -204,17 +206,10 @@ def _compare(view: Snapshot, anew: LmdbStore, newest: Header) -> None:
             if found != expected:
                 place = min(row[0] for row in (found, expected) if row is not None)
                 raise _Wrong(Difference(what, newest.height, f"differs at {place[:12].hex()}"))
-    for prefix in _gaps(newest.height):
-        for key, _ in islice(view.scan(b"", prefix), 1):
-            if key[:1] not in _PARTS and key not in (GENESIS_KEY, NEWEST_KEY) and key[:1] != BLOCKS_PREFIX:
+    for gap in _GAPS:
+        for key, _ in islice(view.scan(b"", gap), 1):
+            if key[:1] not in _TAKEN and key not in (GENESIS_KEY, NEWEST_KEY):
                 raise _Wrong(Difference("stray", newest.height, f"a key at {key[:12].hex()}"))
-
-
-def _gaps(height: Height) -> list[bytes]:
-    """Where keys begin that are none of ours: before, between and behind the parts."""
-    ours = sorted([BLOCKS_PREFIX, *_PARTS])
-    behind = [bytes((prefix[0] + 1,)) for prefix in ours]
-    return [b"", *behind, GENESIS_KEY + b"\0", NEWEST_KEY + b"\0", block_key(height + 1)]
 
 
 def _rebuild(view: Snapshot, rebuilt: LmdbStore, newest: Header, report: Report) -> None:

@@ -49,8 +49,9 @@ class ReceiptError(RefusalError):
 
 
 def validators_of(genesis: Genesis) -> tuple[tuple[MemberId, PublicKey], ...]:
-    """The validators at the start, by name."""
-    return tuple(sorted((m.member, m.keys.validator) for m in genesis.members if m.validator))
+    """The validators at the start, in the order in which the state lists them: shorter names first, then by name."""
+    named = [(member.member, member.keys.validator) for member in genesis.members if member.validator]
+    return tuple(sorted(named, key=lambda validator: (len(validator[0]), validator[0])))
 
 
 def is_quorum(count: int, validators: int) -> bool:

@@ -10,6 +10,7 @@ members/mercy/keys/       one file per duty
 import asyncio
 from dataclasses import dataclass
 from pathlib import Path
+from weakref import WeakSet
 
 from salus.contracts.consent import Pack
 from salus.contracts.members.reads import committee_of, members_of
@@ -19,7 +20,7 @@ from salus.contracts.records.reads import batch_of
 from salus.core.clock import Clock
 from salus.core.errors import SalusError
 from salus.core.faults import NO_FAULTS, Faults
-from salus.core.ids import BatchId, Digest, MemberId, RequestId
+from salus.core.ids import HOUR_MS, BatchId, Digest, MemberId, RequestId, TimeMs
 from salus.core.transport import Door
 from salus.engines.engine import Engine
 from salus.engines.replica import Replica, StoredBlock
@@ -40,7 +41,7 @@ from salus.sdk.own import OwnRecords
 from salus.sdk.reader import Reader, Wanted
 from salus.sdk.unified import UnifiedRead
 from salus.vault.places import keepers_of
-from salus.vault.vault import BlobStore, Vault
+from salus.vault.vault import GOOD_MS, BlobStore, Vault
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,8 @@ class Member:
         self.replica = replica
         self.clock = clock
         self._tasks: set[asyncio.Task[None]] = set()
+        self._readings: WeakSet[UnifiedRead] = WeakSet()
+        self._tidied: TimeMs = 0
         transport = LocalTransport(switchboard, name)
         sponsor = LedgerSponsor(name, replica.chain, secrets.ledger, engine, replica, clock)
         self.gateway = Gateway(name, replica, transport, sponsor, secrets.ledger, clock)
@@ -104,13 +107,16 @@ class Member:
         """An open read through this member's gateway."""
         copy = self.store.copy(wanted.subject)
         cell = None if copy is None else copy[0].cell
-        return UnifiedRead(self.gateway, self.own, self.desk, reader, wanted, cell, second)
+        reading = UnifiedRead(self.gateway, self.own, self.desk, reader, wanted, cell, second)
+        self._readings.add(reading)
+        return reading
 
     async def tend(self) -> Tended:
         """What is due: log roots onto the ledger, batches to seats that miss them, expired deposits out."""
         roots = int(await self.keeper.anchor_log(self.gateway.sponsor))
         roots += int(await anchor(self.own_log, LogKind.AUTHOR, self.replica, self.gateway.sponsor))
         self.keeper.tick()
+        self._drop_orphans()
         durable = await self.author.work_outbox()
         return Tended(log_roots=roots, batches_made_durable=durable)
 
@@ -135,6 +141,17 @@ class Member:
         self._keeper_store.close()
         self.store.close()
 
+    def _drop_orphans(self) -> None:
+        """Drop packs of batches that did not become final in time; own plans that may still go on are kept."""
+        if self.clock() - self._tidied < HOUR_MS:
+            return
+        self._tidied = self.clock()
+        state, due = self.replica.state, self.replica.time - GOOD_MS
+        for author, batch_id, written in list(self.blobs.packs()):
+            is_own_plan = author == self.name and self.store.plan(batch_id) is not None
+            if written < due and not is_own_plan and batch_of(state, author, batch_id) is None:
+                self.blobs.drop(author, batch_id)
+
     def _permits(self, sender: MemberId, request_id: RequestId) -> frozenset[Digest]:
         permitted = self.keeper.permitted(request_id)
         if permitted is None or permitted.member != sender or self.clock() >= permitted.expires:
@@ -147,6 +164,8 @@ class Member:
         return () if committee is None else tuple(holder.member for holder in committee.seats)
 
     def _block_arrived(self, stored: StoredBlock) -> None:
+        for reading in list(self._readings):
+            reading.forget_if_changed()
         if not self.keeper.answers.watched:
             return
         batches = list(_anchored(stored))

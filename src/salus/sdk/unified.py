@@ -77,9 +77,11 @@ class UnifiedRead:
         self._last = unified
         return unified
 
-    def forget(self) -> None:
-        """Let go of the plaintext."""
-        self._last = None
+    def forget_if_changed(self) -> None:
+        """Let go of the plaintext where the request has run out or the policy is no longer the same."""
+        is_over = self._open is not None and self._gateway.clock() >= self._open.expires
+        if self._last is not None and (is_over or self._commitment() != self._policy):
+            self._last = None
 
     async def _read_all(self) -> Unified:
         foreign = self._wanted

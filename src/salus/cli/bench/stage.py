@@ -5,7 +5,7 @@ source ids: their sizes and terms are those of charts, not of a benchmark.
 """
 
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -101,17 +101,6 @@ def reader_of(person: Person) -> Reader:
     return Reader(person.key, person.credential_id, person.claims)
 
 
-def permit(member: MemberId) -> ClearRule:
-    """A rule that lets a member read everything for treatment, the most sensitive included."""
-    return ClearRule(
-        rule_id=new_id(),
-        effect=Effect.PERMIT,
-        readers=(Who(member=member),),
-        purposes=(TREAT,),
-        terms=(explicit_terms(),) if explicit_terms() else (),
-    )
-
-
 def everything(member: MemberId) -> tuple[ClearRule, ...]:
     """Rules under which a member may read a whole record: one in general, one that names each sensitive label."""
     general = ClearRule(rule_id=new_id(), effect=Effect.PERMIT, readers=(Who(member=member),), purposes=(TREAT,))
@@ -128,8 +117,21 @@ def explicit_terms() -> tuple[str, ...]:
 @cache
 def sample_documents() -> tuple[NewDocument, ...]:
     """The sample's documents with what an import finds in them; their subject is still open."""
-    pack = shipped_pack(JURISDICTION)
-    return tuple(_new_document(document, pack) for document in _prepared())
+    prepared = [document for _, done in read_folder(sample.FOLDER) for document in done.documents]
+    return tuple(_new_document(document) for document in prepared)
+
+
+def _new_document(document: Document) -> NewDocument:
+    facts = seal_facts(shipped_pack(JURISDICTION), document.labels, frozenset({document.confidentiality}))
+    return NewDocument(
+        subject=bytes(16),
+        data=document.raw,
+        fhir_type=FhirType(document.resource_type),
+        terms=document.terms,
+        explicit=facts.explicit,
+        bits=int(facts.bits),
+        source="",
+    )
 
 
 def replaced(document: NewDocument, subject: SubjectId, source: str) -> NewDocument:

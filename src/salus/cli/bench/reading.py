@@ -1,0 +1,100 @@
+"""`read`: a patient's unified view at one of four members that all wrote it, request to verified plaintext.
+
+Counted are the records of the other three alone; the reader's own third comes on top, opened with its own keys. Three
+series: a first read (a fresh request on the ledger each time), at two sizes, and again on the open request.
+Floor: the digest and the decryption of the very same blobs, with all keys at hand.
+"""
+
+from hashlib import sha256
+from pathlib import Path
+
+from salus.cli.bench.figures import RUNS_MIN, Figure, Outcome, Stopwatch, at_most, median_ms, percentiles
+from salus.cli.bench.stage import Patient, Stage, everything, stage
+from salus.contracts.records.batch import document_context
+from salus.contracts.records.header import Header
+from salus.core.ids import ChainId
+from salus.core.wire import reopen
+from salus.crypto.documents import open_chunks
+from salus.node.member import Member
+
+NAME = "read"
+TARGETS = {
+    "first_1000_p95_ms": at_most(200),
+    "first_100_p95_ms": at_most(50),
+    "again_1000_p95_ms": at_most(15),
+}
+_WARM_UP = 3
+_FLOOR_RUNS = 5
+
+
+async def measure(folder: Path | None = None, *, short: bool = False) -> Outcome:
+    """Both sizes; `short` takes a handful of runs and no warm-up."""
+    runs = 3 if short else RUNS_MIN + 10
+    figures: dict[str, Figure] = {}
+    floors: dict[str, Figure] = {}
+    async with stage(folder) as scene:
+        for size in (100, 1000):
+            patient = await _patient_of(scene, size)
+            figures |= await _read(scene, patient, size, runs)
+            blobs = _bare(scene, patient)
+            floors[f"bare_{size}_p50_ms"] = median_ms(lambda blobs=blobs: _open(blobs), _FLOOR_RUNS)
+    figures["floor_ratio_1000"] = round(float(figures["first_1000_p50_ms"]) / float(floors["bare_1000_p50_ms"]), 1)
+    return Outcome(NAME, figures, TARGETS, floors)
+
+
+async def _patient_of(scene: Stage, foreign: int) -> Patient:
+    """A patient with this many records of others than the reader's member, and a third as many of its own."""
+    reading, *others = scene.network.members
+    patient = await scene.patient(everything(reading.name))
+    each = -(-foreign // len(others))
+    for number, author in enumerate(others):
+        count = min(each, foreign - number * each)
+        await scene.seal(author, scene.documents(patient.subject, count))
+    await scene.seal(reading, scene.documents(patient.subject, each))
+    return patient
+
+
+async def _read(scene: Stage, patient: Patient, foreign: int, runs: int) -> dict[str, Figure]:
+    member = scene.network.members[0]
+    reader = await scene.reader(member)
+    first, again = Stopwatch(), Stopwatch()
+    for number in range(runs + _WARM_UP):
+        opened = member.reading(reader, patient.wanted)
+        with first.lap():
+            unified = await opened.read()
+        found = [record for record in unified.view.records if not record.is_own]
+        assert len(found) == foreign, "The view is not whole."
+        assert not unified.view.gaps and not unified.view.accusations, "The view is not clean."
+        with again.lap():
+            once_more = await opened.read()
+        assert once_more.from_memory, f"Run {number} asked the keepers again."
+    laps = slice(_WARM_UP, None)
+    return percentiles(f"first_{foreign}", first.samples_ms[laps]) | percentiles(
+        f"again_{foreign}", again.samples_ms[laps]
+    )
+
+
+Blob = tuple[bytes, bytes, tuple[bytes, ...], Header]  # Key, context, ciphertext, header.
+
+
+def _bare(scene: Stage, patient: Patient) -> list[Blob]:
+    """All that is needed to open every record of the patient, from the stores of their authors."""
+    chain = scene.network.genesis.chain
+    return [blob for member in scene.network.members for blob in _bare_of(member, patient, chain)]
+
+
+def _bare_of(member: Member, patient: Patient, chain: ChainId) -> list[Blob]:
+    blobs: list[Blob] = []
+    for batch_id, entries in member.store.own_of_subject(patient.subject):
+        for entry in entries:
+            header = reopen(Header, entry.header)
+            parts = member.blobs.read(member.name, batch_id, list(header.blobs))
+            whole = tuple(part for part in parts if part is not None)
+            blobs.append((entry.key, document_context(chain, header.record), whole, header))
+    return blobs
+
+
+def _open(blobs: list[Blob]) -> None:
+    for key, context, parts, header in blobs:
+        assert tuple(sha256(part).digest() for part in parts) == header.blobs
+        open_chunks(key, context, parts, header.size_bytes)
