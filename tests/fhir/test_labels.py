@@ -144,7 +144,7 @@ def test_dates_know_the_calendar_and_ages_the_day() -> None:
         "2020-02-29",
         "2019",
     ]
-    assert date_terms("2019-05") == ("date:2019", "date:2019-05")
+    assert date_terms("2019-05") == ("date:2019", "date:2019-05", "date:undated")
     assert date_terms(None) == ("date:undated",)
     assert (age_years("2000-02-29", "2018-02-28"), age_years("2000-02-29", "2018-03-01")) == (17, 18)
 

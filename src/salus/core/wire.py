@@ -14,8 +14,11 @@ from salus.core.errors import MalformedError
 T = TypeVar("T")
 
 
-class Struct(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """Base of all data that becomes bytes: frozen, positional."""
+class Struct(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
+    """Base of all data that becomes bytes: frozen, positional.
+
+    What is frozen and holds only such values cannot be part of a cycle, so the cyclic collector is spared them all.
+    """
 
 
 class Message(Struct, frozen=True):

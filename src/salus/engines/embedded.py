@@ -62,6 +62,7 @@ class EmbeddedEngine:
         self._threads: ThreadPoolExecutor | None = None
         self._on_final: list[Callable[[StoredBlock], None]] = []
         self.failure: BaseException | None = None
+        self._look()
 
     async def start(self) -> None:
         """Bring members that fell behind up to the newest final block, then make blocks, beginning with a heartbeat.
@@ -73,6 +74,7 @@ class EmbeddedEngine:
             raise RuntimeError("the engine runs already")
         self.failure = None
         self._members.catch_up()
+        self._look()
         await self._announce()
         if self._members.is_ready():
             await self._make_block([])
@@ -97,11 +99,10 @@ class EmbeddedEngine:
         answer = self._answers.get(tx) or self._queued(tx, read(tx))
         if isinstance(answer, Inclusion):
             return answer
-        try:
-            async with asyncio.timeout(SUBMIT_TIMEOUT_S):
-                return await asyncio.shield(answer)
-        except TimeoutError:
-            raise NotFinalError(members_up=len(self._members.voting())) from None
+        await asyncio.wait((answer,), timeout=SUBMIT_TIMEOUT_S)  # Leaves the answer to others who wait for it.
+        if not answer.done():
+            raise NotFinalError(members_up=len(self._members.voting()))
+        return answer.result()
 
     def receipt(self, tx_id: Digest) -> Receipt:
         """See `Engine.receipt`."""
@@ -137,13 +138,11 @@ class EmbeddedEngine:
 
     def _queued(self, tx: bytes, submitted: Submitted) -> "asyncio.Future[Inclusion] | Inclusion":
         """Where the transaction stands if it was accepted before; else its future answer."""
-        newest = self.newest()
-        known = newest.inclusion(submitted.tx_id)
+        known = self._source.inclusion(submitted.tx_id)
         if known is not None and known.code == ACCEPTED:
             return known
-        limit = parameters_of(newest.state).transaction_bytes_max
-        if len(tx) > limit:
-            raise TooLargeError(size_bytes=len(tx), size_bytes_max=limit)
+        if len(tx) > self._limits.transaction_bytes_max:
+            raise TooLargeError(size_bytes=len(tx), size_bytes_max=self._limits.transaction_bytes_max)
         self._queue.put(tx, submitted)
         answer = self._answers[tx] = asyncio.get_running_loop().create_future()
         self._wake.set()
@@ -172,9 +171,14 @@ class EmbeddedEngine:
             return
         await asyncio.sleep(0)  # Whoever is about to submit gets into the same block.
 
+    def _look(self) -> None:
+        """See which replica is furthest now and which limits are in force: asked for every submission."""
+        self._source = self.newest()
+        self._limits = parameters_of(self._source.state)
+
     def _take(self) -> list[Waiting]:
-        state = self.newest().state
-        return self._queue.take(parameters_of(state), lambda member: quota_of(state, member))
+        state = self._source.state
+        return self._queue.take(self._limits, lambda member: quota_of(state, member))
 
     async def _make_block(self, taken: Sequence[Waiting]) -> None:
         """Make one block final and tell everyone. Nothing is awaited between its first and its last write."""
@@ -193,6 +197,7 @@ class EmbeddedEngine:
         except NotFinalError as error:
             self._answer_not_final(block.txs, error)
             return
+        self._look()
         self._answer(stored)
         await self._announce()
         for listener in self._on_final:

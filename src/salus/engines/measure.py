@@ -5,28 +5,27 @@ offline. How the cost of a block grows with the state is in `growth.py`.
 """
 
 import asyncio
-import os
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import count, islice
+from hashlib import sha256
+from itertools import count
 from pathlib import Path
 from statistics import quantiles
+from typing import TypeVar
 
-from salus.contracts.cells.messages import Create, Freeze
+from salus.contracts.cells.messages import Close, Create
 from salus.contracts.members.founding import first_committee, founding
 from salus.contracts.members.messages import Genesis, MemberKeys
 from salus.core.ids import HOUR_MS, MIB_BYTES, NO_DIGEST, CellId, ChainId, MemberId, TimeMs
 from salus.core.wire import decode, encode
-from salus.crypto import signatures
+from salus.crypto import merkle, signatures
 from salus.crypto.digests import derive, digest
 from salus.crypto.hpke import OpeningKey
 from salus.crypto.signatures import SigningKey
 from salus.engines.embedded import EmbeddedEngine
-from salus.engines.layout import StoredBlock
 from salus.engines.lmdb_store import LmdbStore
-from salus.engines.receipts import Receipt, ReceiptChecker, Vote, path_of
+from salus.engines.receipts import Receipt, ReceiptChecker, Vote, path_of, validators_of
 from salus.engines.replica import Replica
 from salus.machine.admission import remembering
 from salus.machine.block import ACCEPTED, Header, Result, header_id, outcome_leaf, validators_digest_of
@@ -41,12 +40,15 @@ _CHAIN = ChainId("bench")
 _SEED = b"salus bench"
 _QUOTA_BYTES = 4 * MIB_BYTES  # One sponsor may fill a block: the figure is the engine's, not a quota's.
 _WARM_S = 1.0
+_FLOOR_BLOCKS = 10
+
+T = TypeVar("T")
 
 
-def measure_ledger(folder: Path, seconds: float, members: int = 1, signatures: int = 1) -> Figures:
+def measure_ledger(folder: Path, seconds: float, *, members: int = 1, signatures: int = 1) -> Figures:
     """Transactions per second through `submit`, each durable at every member, by one sponsor.
 
-    One signature: a new cell each. Two: a freeze each, signed by the cell's owner too. Transactions are signed
+    One signature: a new cell each. Two: a cell closed each, signed by its owner too. Transactions are signed
     beforehand. Answers {members, signatures, txs_per_s, txs, refused, blocks, txs_per_block, submit_ms_p50,
     submit_ms_p95, tx_bytes, store_bytes_per_tx, floor_verify_per_s (Ed25519 by two threads, nothing else),
     floor_store_per_s (the same bytes, as many to a block, put and made durable for each member)}.
@@ -65,7 +67,7 @@ async def _measured(folder: Path, seconds: float, members: int, signed_by: int) 
             txs = list(bench.creates(numbers))
         else:
             await _driven(bench.engine, bench.creates(numbers), None)
-            txs = list(bench.freezes(numbers))
+            txs = list(bench.closes(numbers))
         first, size = bench.engine.newest().height, bench.size_bytes()
         began = time.perf_counter()
         took = await _driven(bench.engine, iter(txs), seconds)
@@ -121,13 +123,10 @@ class _Bench:
                 )
             )
 
-    def freezes(self, numbers: Sequence[int]) -> Iterator[bytes]:
+    def closes(self, numbers: Sequence[int]) -> Iterator[bytes]:
         for number in numbers:
             owner = _owner(number)
-            message = Freeze(
-                cell_id=_cell_id(number), version=0, owner_key=owner.public, next_owner=digest(_cell_id(number))
-            )
-            yield self._signed(message, owner)
+            yield self._signed(Close(cell_id=_cell_id(number), version=0, owner_key=owner.public), owner)
 
     def size_bytes(self) -> int:
         return max(store.size_bytes() for store in self._stores.values())
@@ -137,9 +136,7 @@ class _Bench:
             replica.close()
 
     def _signed(self, message: AnyMessage, *witnesses: SigningKey) -> bytes:
-        body = Body(
-            chain=_CHAIN, valid_until=_now_ms() + HOUR_MS // 2, messages=(message,), sponsor=self._sponsor
-        )
+        body = Body(chain=_CHAIN, valid_until=_now_ms() + HOUR_MS // 2, messages=(message,), sponsor=self._sponsor)
         return sign(body, self._key, *witnesses)
 
 
@@ -175,9 +172,7 @@ def _genesis(keys: Mapping[MemberId, _Keys]) -> Genesis:
     )
 
 
-async def _driven(
-    engine: EmbeddedEngine, txs: Iterator[bytes], seconds: float | None
-) -> list[tuple[float, str]]:
+async def _driven(engine: EmbeddedEngine, txs: Iterator[bytes], seconds: float | None) -> list[tuple[float, str]]:
     """Let many callers submit, each one after the other, until time or transactions run out: waits and codes."""
     took: list[tuple[float, str]] = []
     until = float("inf") if seconds is None else time.perf_counter() + seconds
@@ -224,7 +219,7 @@ def _receipts(
     made = []
     for index in range(txs if wanted is None else 1):
         cell_id = derive(_SEED, height, index, length=16)
-        message = Freeze(cell_id=cell_id, version=0, owner_key=sponsor.ledger.public, next_owner=NO_DIGEST)
+        message = Close(cell_id=cell_id, version=0, owner_key=sponsor.ledger.public)
         made.append(sign(Body(chain=_CHAIN, valid_until=1, messages=(message,), sponsor=name), sponsor.ledger))
     made += made[:1] * (txs - len(made))
     results = [Result(tx_id=transaction_id(tx), code=ACCEPTED) for tx in made]
@@ -234,3 +229,67 @@ def _receipts(
     for index in range(txs if wanted is None else wanted):
         turns, siblings = path_of(leaves, index)
         yield encode(Receipt(made[index], results[index], turns, siblings, header, votes))
+
+
+def _header(genesis: Genesis, height: int, leaves: Sequence[bytes]) -> Header:
+    return Header(
+        chain=_CHAIN,
+        height=height,
+        time=genesis.time + height,
+        previous=NO_DIGEST,
+        outcome_root=merkle.root(leaves),
+        app_hash=NO_DIGEST,
+        validators=validators_digest_of(validators_of(genesis)),
+    )
+
+
+def _rate(receipts: Sequence[bytes], checker: ReceiptChecker, threads: int = 1) -> float:
+    """Receipts per second, from bytes to a verdict."""
+
+    def check(part: Sequence[bytes]) -> None:
+        for data in part:
+            checker.check(decode(Receipt, data))
+
+    return _per_second(check, receipts, threads)
+
+
+def _floor_verify(count: int = 8_000) -> float:
+    """Ed25519 verifications per second by two threads, and nothing else."""
+    key = SigningKey(derive(_SEED, "floor"))
+    signed = [(message, key.sign(message)) for message in (number.to_bytes(32, "big") for number in range(count))]
+
+    def verify(part: Sequence[tuple[bytes, bytes]]) -> None:
+        for message, signature in part:
+            signatures.verify(key.public, message, signature)
+
+    return _per_second(verify, signed, threads=2)
+
+
+def _floor_store(folder: Path, txs: Sequence[bytes], members: int) -> float:
+    """The same bytes per second, put under random keys and made durable block by block, for each member in turn."""
+    with LmdbStore(folder) as store:
+        began = time.perf_counter()
+        for block in range(_FLOOR_BLOCKS * members):
+            with store.write():
+                for number, tx in enumerate(txs):
+                    store.put(sha256(b"%d %d" % (block, number)).digest(), tx)
+        return _FLOOR_BLOCKS * len(txs) / (time.perf_counter() - began)
+
+
+def _per_second(work: Callable[[Sequence[T]], None], items: Sequence[T], threads: int) -> float:
+    with ThreadPoolExecutor(threads) as pool:
+        began = time.perf_counter()
+        list(pool.map(work, [items[start::threads] for start in range(threads)]))
+        return len(items) / (time.perf_counter() - began)
+
+
+def _cell_id(number: int) -> CellId:
+    return sha256(b"cell%d" % number).digest()[:16]
+
+
+def _owner(number: int) -> SigningKey:
+    return SigningKey(sha256(b"owner%d" % number).digest())
+
+
+def _now_ms() -> TimeMs:
+    return time.time_ns() // 1_000_000

@@ -14,12 +14,13 @@ from salus.contracts.members.messages import Genesis
 from salus.core.errors import IntegrityError, MalformedError, UnavailableError
 from salus.core.faults import NO_FAULTS, Faults
 from salus.core.ids import NO_DIGEST, ChainId, Digest, Height, MemberId, TimeMs
-from salus.core.wire import decode, encode
+from salus.core.wire import Message, decode, encode
 from salus.crypto.signatures import SigningKey
 from salus.engines.engine import Inclusion
 from salus.engines.layout import GENESIS_KEY, NEWEST_KEY, StoredBlock, block_at, keep, place_of
 from salus.engines.lmdb_store import LmdbStore
 from salus.engines.receipts import Receipt, Vote, check_votes, path_of, validators_of
+from salus.machine.admission import read
 from salus.machine.block import (
     ACCEPTED,
     Block,
@@ -252,6 +253,12 @@ class Replica:
         """Final blocks from a height on."""
         for height in range(start, self.height + 1):
             yield self.block(height)
+
+    def accepted(self, height: Height) -> list[tuple[MemberId, Message]]:
+        """See `View.accepted`."""
+        stored = self.block(height)
+        bodies = (read(tx).body for tx, r in zip(stored.block.txs, stored.results, strict=True) if r.code == ACCEPTED)
+        return [(body.sponsor, message) for body in bodies for message in body.messages]
 
     def inclusion(self, tx_id: Digest) -> Inclusion | None:
         """Where a transaction became final: where it was accepted, or else where it was refused last."""

@@ -51,18 +51,26 @@ def _most_frequent(found: Mapping[str, str], owners: Mapping[str, str]) -> dict[
 
 
 def assign(
-    counts: Mapping[str, int], members: Sequence[str], patients: Iterable[Mapping[str, int]] = ()
+    counts: Mapping[str, int],
+    members: Sequence[str],
+    patients: Iterable[Mapping[str, int]] = (),
+    known: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Map organisations onto members: the largest first, each to the member with least to do so far.
 
     `patients` gives, per patient, records by organisation: organisations that share patients are kept apart, so that
-    records stay scattered. The same input gives the same mapping, whatever the order of its parts.
+    records stay scattered. Those in `known` stay where they are. The same input gives the same mapping, whatever the
+    order of its parts.
     """
     shared = _shared(patients)
     load = dict.fromkeys(members, 0)
     held: dict[str, list[str]] = {member: [] for member in members}
     mapping: dict[str, str] = {}
-    for organisation in sorted(counts, key=lambda name: (-counts[name], name)):
+    for organisation, member in (known or {}).items():
+        mapping[organisation] = member
+        load[member] += counts.get(organisation, 0)
+        held[member].append(organisation)
+    for organisation in sorted(counts.keys() - mapping.keys(), key=lambda name: (-counts[name], name)):
         together = shared.get(organisation, Counter[str]())
         costs = {m: load[m] + _TOGETHER_WEIGHT * sum(together.get(other, 0) for other in held[m]) for m in members}
         member = min(members, key=lambda name: (costs[name], load[name], members.index(name)))

@@ -4,11 +4,12 @@ A date keeps the precision it was given with (`2019`, `2019-05`, a day, or an in
 """
 
 import re
-from datetime import date
+from datetime import UTC, date, datetime
 from functools import lru_cache
 
+from salus.contracts.consent import record_date_terms
+
 _DATE = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(?:\.\d+)?)?(Z|[-+]\d\d:\d\d)?)?)?)?")
-UNDATED = "date:undated"
 
 
 @lru_cache(maxsize=65536)
@@ -27,10 +28,16 @@ def is_date(text: str) -> bool:
 
 @lru_cache(maxsize=65536)
 def date_terms(text: str | None) -> tuple[str, ...]:
-    """Year, month and day of a clinical date, as far as it goes: `date:2019`, `date:2019-05`, `date:2019-05-03`."""
-    if text is None:
-        return (UNDATED,)
-    return tuple(f"date:{text[:length]}" for length in (4, 7, 10) if len(text) >= length)
+    """What consent may name of a clinical date: year, month and day, and `date:undated` where the day is not exact."""
+    return record_date_terms(text or "")
+
+
+def instant_ms(text: str) -> int | None:
+    """The first moment of a FHIR date or dateTime, in milliseconds since 1970; a date without a zone is UTC's."""
+    if not is_date(text) or len(text) < len("2026-01-01"):
+        return None
+    moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 def age_years(birth: str, at: str) -> int:

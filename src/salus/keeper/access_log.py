@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from salus.contracts.reads.messages import LogKind, LogRoot
 from salus.contracts.reads.reads import log_root_of
 from salus.core.clock import Clock
-from salus.core.ids import DAY_MS, MINUTE_MS, NO_DIGEST, Digest, MemberId, SubjectId, TimeMs
+from salus.core.ids import DAY_MS, MINUTE_MS, NO_DIGEST, Digest, Height, MemberId, SubjectId, TimeMs
 from salus.core.wire import encode, reopen
 from salus.crypto.digests import tagged
 from salus.keeper.messages import LogEntry, LogTold, log_entry_digest
@@ -48,6 +48,15 @@ class AccessLog:
             newest = store.connection.execute(sa.select(sa.func.max(LOG.c.number))).scalar()
         self._number = newest or 0
         self._oldest_unanchored = self._find_unanchored()
+
+    def store_since(self, height: Height) -> Height:
+        """At which height the store was made: now, if it is new."""
+        known = self._store.meta("since")
+        if known is None:
+            with self._store.commit("log.since"):
+                self._store.set_meta("since", height.to_bytes(8, "big"))
+            return height
+        return int.from_bytes(known, "big")
 
     def append(self, subject: SubjectId, person: bytes, fill: Fill) -> LogEntry:
         """Write one entry; durable on return."""

@@ -134,6 +134,7 @@ class Answers:
         self._opening_key = opening_key
         self._signing_key = signing_key
         self._clock = clock
+        self._since = log.store_since(view.height)
         self._persons = Persons(view, clock)
         self._deciders = Deciders(view, packs)
         self._asked: defaultdict[MemberId, deque[TimeMs]] = defaultdict(deque)
@@ -183,6 +184,7 @@ class Answers:
             policy=NO_DIGEST if policy is None else policy.commitment,
             items=len(items),
             root=root(items),
+            since=self._since,
         )
         signature = self._signing_key.sign(head_statement(head))
         answer = Answer(head=head, signature=signature, items=items, proofs=proofs, log_number=entry.number)
@@ -254,34 +256,33 @@ class Answers:
         withheld: Counter[str] = Counter()
         if policy is None or policy.cell.status is Status.CLOSED:
             return [], withheld
-        found = self._held_and_final(opening.subject)
+        found = self._held_and_final(opening)
         if policy.cell.status is Status.FROZEN and facts.kind is not ReadKind.PATIENT and facts.purpose != BREAK_GLASS:
             withheld["cell_frozen"] += sum(len(one.candidates) for one in found)
             return [], withheld
         decider = self._deciders.of(policy.policy, policy.commitment)
-        at = max(self._view.time, self._clock())
-        permitted: set[RecordId] = set()
+        at = self._view.time  # Block time, so that at one height all keepers decide alike, and a difference is a lie.
         for one in found:
-            decisions = decider.decide_all(facts, [candidate.header for candidate in one.candidates], at)
-            for candidate, decision in zip(one.candidates, decisions, strict=True):
-                if not _selected(candidate.header, opening.selection) or not _may_see_version(
-                    candidate, opening, facts
-                ):
-                    continue
+            asked_for = _asked_for(one, opening, facts)
+            decisions = decider.decide_all(facts, [candidate.header for candidate in asked_for], at)
+            for candidate, decision in zip(asked_for, decisions, strict=True):
                 if decision.permitted:
                     one.released.append((candidate, decision))
-                    if candidate.override is None:
-                        permitted.add(candidate.header.record)
                 else:
                     withheld.update({reason.code.value for reason in decision.reasons})
         if opening.selection.history and facts.kind is not ReadKind.PATIENT:
+            current = [each.header for one in found for each in one.candidates if each.override is None]
+            decisions = decider.decide_all(facts, current, at)
+            permitted = {header.record for header, said in zip(current, decisions, strict=True) if said.permitted}
             _keep_only_with_current(found, permitted)
         return found, withheld
 
-    def _held_and_final(self, subject: SubjectId) -> list[Found]:
+    def _held_and_final(self, opening: Opening) -> list[Found]:
+        """All of the subject that the ledger knows, but for the author whom the selection leaves out."""
         state = self._view.state
         found: list[Found] = []
-        for author, batch_id, batch_root, holding in self._deposits.holdings_of(subject):
+        held = self._deposits.holdings_of(opening.subject, except_author=opening.selection.except_author)
+        for author, batch_id, batch_root, holding in held:
             batch = batch_of(state, author, batch_id)
             if batch is None or batch.root != batch_root:
                 continue
@@ -348,11 +349,18 @@ def _overrides(state: State, author: MemberId, batch_id: BatchId) -> dict[int, O
     return {key[2]: override for key, override in OVERRIDES.items(state, author, batch_id)}
 
 
+def _asked_for(one: Found, opening: Opening, facts: ReadRequest) -> list[Candidate]:
+    """Those of a holding that the opening selects, in versions that this reader may see at all."""
+    selection = opening.selection
+    chosen = one.candidates
+    if selection.fhir_types or selection.records:
+        chosen = [candidate for candidate in chosen if _selected(candidate.header, selection)]
+    return [each for each in chosen if each.override is None or _may_see_version(each, opening, facts)]
+
+
 def _selected(header: Header, selection: Selection) -> bool:
     wanted_type = not selection.fhir_types or header.fhir_type in selection.fhir_types
-    if not wanted_type or header.record.author == selection.except_author:
-        return False
-    return not selection.records or header.record in selection.records
+    return wanted_type and (not selection.records or header.record in selection.records)
 
 
 def _may_see_version(candidate: Candidate, opening: Opening, facts: ReadRequest) -> bool:
@@ -401,17 +409,8 @@ def _content(found: list[Found]) -> tuple[tuple[bytes, ...], tuple[BatchProof, .
         entries = one.holding.entries
         for candidate, decision in one.released:
             entry = entries[candidate.position]
-            items.append(
-                encode(
-                    Item(
-                        header=entry.header,
-                        salt=entry.salt,
-                        share=entry.share,
-                        share_hashes=entry.share_hashes,
-                        obligations=decision.obligations,
-                    )
-                )
-            )
+            item = Item(entry.header, entry.salt, entry.share, entry.share_hashes, decision.obligations)
+            items.append(encode(item))
         proofs.append(_proof(one))
     return tuple(items), tuple(proofs)
 

@@ -28,7 +28,13 @@ from salus.core.wire import Record, decode, encode, reopen
 from salus.crypto.hpke import OpeningKey
 from salus.crypto.merkle import Levels, prove_many
 from salus.crypto.signatures import SigningKey, verify
-from salus.keeper.errors import DepositConflictError, EnvelopeError, InconsistentDealerError
+from salus.keeper.errors import (
+    DepositConflictError,
+    EnvelopeError,
+    InconsistentDealerError,
+    NotSeatedError,
+    PolicyMissingError,
+)
 from salus.keeper.messages import (
     BatchShares,
     Deposit,
@@ -89,12 +95,12 @@ class Deposits:
         shares = self._opened(sender, deposit)
         committee = own_seat(self._view.state, shares.committee, shares.seat, self._member)
         if shares.epoch != committee.epoch:
-            raise InconsistentDealerError(reason="another epoch", epoch=committee.epoch)
+            raise NotSeatedError(seat=shares.seat, epoch=committee.epoch)
         by_subject, leaves, rows = check_shares(shares, len(committee.seats))
         final = LEDGER_BATCHES.get(self._view.state, (shares.author, shares.batch_id))
         if final is not None and (final.root, final.share_root) != (shares.root, shares.share_root):
             raise DepositConflictError(batch_id=shares.batch_id)
-        refused = await self._refused(shares, by_subject)
+        refused = await self._refused(shares, by_subject, is_final=final is not None)
         if refused:
             return DepositRefused(indices=tuple(sorted(refused)))
         good_until = max(self._view.time, self._clock()) + GOOD_MS
@@ -118,12 +124,16 @@ class Deposits:
         held = {(bytes(row.batch_id), bytes(row.root)) for row in self._store.connection.execute(wanted)}
         return tuple(batch_id for batch_id, root in batches if (batch_id, root) not in held)
 
-    def holdings_of(self, subject: SubjectId) -> Iterator[tuple[MemberId, BatchId, Digest, Holding]]:
-        """Everything held of a subject: author, batch, root, content."""
+    def holdings_of(
+        self, subject: SubjectId, *, except_author: MemberId | None = None
+    ) -> Iterator[tuple[MemberId, BatchId, Digest, Holding]]:
+        """Everything held of a subject, or all but one author's: author, batch, root, content."""
         tag = self._store.tag(subject)
         query = sa.select(HOLDINGS.c.author, HOLDINGS.c.batch_id, HOLDINGS.c.root, HOLDINGS.c.wrapped)
-        rows = self._store.connection.execute(query.where(HOLDINGS.c.tag == tag)).all()
-        for author, batch_id, root, wrapped in rows:
+        query = query.where(HOLDINGS.c.tag == tag)
+        if except_author is not None:
+            query = query.where(HOLDINGS.c.author != except_author)
+        for author, batch_id, root, wrapped in self._store.connection.execute(query).all():
             data = self._store.unwrapped(tag, wrapped, _context(author, batch_id, root))
             yield author, batch_id, root, reopen(Holding, data)
 
@@ -185,19 +195,27 @@ class Deposits:
             raise EnvelopeError(seat=deposit.seat)
         return shares
 
-    async def _refused(self, shares: BatchShares, by_subject: dict[SubjectId, list[tuple[Entry, Header]]]) -> list[int]:
+    async def _refused(
+        self, shares: BatchShares, by_subject: dict[SubjectId, list[tuple[Entry, Header]]], *, is_final: bool
+    ) -> list[int]:
         refused: list[int] = []
         for subject, entries in by_subject.items():
-            held = await self._policies.current(subject)
-            may_write = (
-                held is not None
-                and held.cell.status is not Status.CLOSED
-                and held.cell.committee == shares.committee
-                and is_writer(held.policy, shares.author, self._clock())
-            )
-            if not may_write:
+            if not await self._may_write(shares, subject, is_final=is_final):
                 refused += [entry.index for entry, _ in entries]
         return refused
+
+    async def _may_write(self, shares: BatchShares, subject: SubjectId, *, is_final: bool) -> bool:
+        """A batch that is final was judged by a quorum: dealt again later, its author need not be a writer still."""
+        try:
+            held = await self._policies.current(subject)
+        except PolicyMissingError:
+            return False  # The author may know the policy in force, and sends it.
+        return (
+            held is not None
+            and held.cell.status is not Status.CLOSED
+            and held.cell.committee == shares.committee
+            and (is_final or is_writer(held.policy, shares.author, self._clock()))
+        )
 
     def _keep(
         self,
@@ -228,8 +246,8 @@ def check_shares(shares: BatchShares, seats: int) -> tuple[dict[SubjectId, list[
     """Entries by subject, and both trees, if everything leads to the roots.
 
     Raises:
-        InconsistentDealerError: an index out of order, a header of another place, a share that is not its hash, or
-            another root.
+        InconsistentDealerError: no header, an index out of order, a header of another place, a share that is not its
+            hash, or another root.
     """
     by_subject: dict[SubjectId, list[tuple[Entry, Header]]] = {}
     leaves: dict[int, Digest] = {}
@@ -238,7 +256,10 @@ def check_shares(shares: BatchShares, seats: int) -> tuple[dict[SubjectId, list[
     previous = -1
     for entry in shares.entries:
         index, share_hashes = entry.index, entry.share_hashes
-        header = decode(Header, entry.header)
+        try:
+            header = decode(Header, entry.header)
+        except MalformedError:
+            raise InconsistentDealerError(reason="no header", index=index) from None
         record = header.record
         if index <= previous or (record.index, record.batch_id, record.author) != (
             index,

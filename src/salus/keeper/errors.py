@@ -69,6 +69,12 @@ class BreakGlassError(RefusalError):
     code = "keeper.break_glass"
 
 
+class PolicyMissingError(UnavailableError):
+    """The policy in force is not held here, and no other seat has given it: nothing is served until one does."""
+
+    code = "keeper.policy_missing"
+
+
 class StaleError(UnavailableError):
     """This keeper's view of the ledger is older than 60 seconds, or behind what was asked."""
 

@@ -194,6 +194,7 @@ class AnswerHead(Record, tag="keeper.answer_head/1", frozen=True):
     policy: Digest  # The commitment it decided under; NO_DIGEST where it knows no such subject.
     items: Unsigned
     root: Digest  # Over the items (RFC 6962), so that one can be shown without the rest.
+    since: Height  # When this keeper's store was made, or made anew: what it signed for before that, it has lost.
 
 
 class Answer(Record, tag="keeper.answer/1", frozen=True):

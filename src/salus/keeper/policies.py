@@ -21,7 +21,7 @@ from salus.core.transport import Transport, ask
 from salus.core.wire import decode, encode, reopen
 from salus.crypto.hpke import OpeningKey, seal
 from salus.crypto.signatures import SigningKey, verify
-from salus.keeper.errors import EnvelopeError, NotSeatedError, PolicyError, WideningWaitsError
+from salus.keeper.errors import EnvelopeError, NotSeatedError, PolicyError, PolicyMissingError, WideningWaitsError
 from salus.keeper.messages import (
     Cosignature,
     PolicyDeposit,
@@ -87,6 +87,8 @@ class Policies:
         cell = cell_of(self._view.state, policy.cell)
         named = commitment(policy)
         current = cell is not None and cell.commitment == named
+        if cell is not None:  # Even an old version tells whose cell it is: a keeper that lost its store can fetch.
+            self._cells.setdefault(self._store.tag(policy.subject), policy.cell)
         if not current and policy.version != (0 if cell is None else cell.version + 1):
             raise PolicyError(reason="not the next version", version=policy.version)
         if cell is not None and not current:
@@ -98,7 +100,7 @@ class Policies:
         """The policy in force for a subject, by this keeper's own final state; none if it is not known here.
 
         Raises:
-            UnavailableError: the policy in force is not held here and no other seat gave it.
+            PolicyMissingError: the policy in force is not held here and no other seat gave it.
         """
         cell_id = self._cell_of(self._store.tag(subject))
         if cell_id is None:
@@ -108,7 +110,7 @@ class Policies:
             return None
         policy = self._held(cell_id, cell.commitment) or await self._fetched(cell_id, cell)
         if policy is None:
-            return None
+            raise PolicyMissingError(cell_id=cell_id)
         return Held(policy=policy, commitment=cell.commitment, cell=cell)
 
     async def told(self, sender: MemberId, wanted: PolicyWanted) -> PolicyFound:

@@ -39,11 +39,7 @@ class Submitted:
     tx: Tx
     body: Body
     size_bytes: int
-
-    @property
-    def is_lane(self) -> bool:
-        """Whether it only freezes, thaws or advances, and so uses the reserved lane."""
-        return all(type(message) in _LANE for message in self.body.messages)
+    is_lane: bool  # Whether it only freezes, thaws or advances, and so uses the reserved lane.
 
 
 def read(data: bytes) -> Submitted:
@@ -58,7 +54,8 @@ def read(data: bytes) -> Submitted:
 def _read(data: bytes) -> Submitted:
     tx = decode(Tx, data)
     body = decode(Body, tx.body)
-    return Submitted(tx_id=transaction_id(tx.body), tx=tx, body=body, size_bytes=len(data))
+    is_lane = all(type(message) in _LANE for message in body.messages)
+    return Submitted(tx_id=transaction_id(tx.body), tx=tx, body=body, size_bytes=len(data), is_lane=is_lane)
 
 
 # Read once for admission, again in the block, and by every member that one process simulates. Bounded in both ways.

@@ -1,8 +1,10 @@
 """What a keeper, a gateway or a page sees of the ledger: a member's own final state, and how fresh it is."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
-from salus.core.ids import ChainId, Height, TimeMs
+from salus.core.ids import ChainId, Height, MemberId, TimeMs
+from salus.core.wire import Message
 from salus.state.state import State
 
 
@@ -27,3 +29,10 @@ class View(Protocol):
 
     async def reached(self, height: Height, timeout_s: float) -> bool:
         """Wait until this replica holds a height; false if it does not in time."""
+
+    def accepted(self, height: Height) -> Sequence[tuple[MemberId, Message]]:
+        """The messages that a block's transactions carried and the machine accepted, each with its sponsor.
+
+        Raises:
+            UnavailableError: that block is not here.
+        """

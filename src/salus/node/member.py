@@ -27,8 +27,6 @@ from salus.engines.replica import Replica, StoredBlock
 from salus.keeper.access_log import AccessLog, anchor
 from salus.keeper.keeper import Keeper, KeeperKeys
 from salus.keeper.store import SubjectStore, sqlite_engine
-from salus.machine.admission import read
-from salus.machine.block import ACCEPTED
 from salus.node.keys import Secrets
 from salus.node.local import LocalTransport, Switchboard
 from salus.node.sponsor import LedgerSponsor
@@ -89,7 +87,7 @@ class Member:
         )
         self.own_log = AccessLog(name, self.store, clock)
         self.author = Author(self.gateway, self.store, self.blobs)
-        self.own = OwnRecords(self.gateway, self.store, self.blobs, self.own_log, packs)
+        self.own = OwnRecords(self.gateway, self.store, self.blobs, self.own_log, packs, self.keeper.policies.current)
         self.desk = Desk(self.gateway, self.store, self.own_log, secrets.gateway)
         self.directory = Directory(self.gateway, self.store)
         self.door = Door()
@@ -117,6 +115,7 @@ class Member:
         roots += int(await anchor(self.own_log, LogKind.AUTHOR, self.replica, self.gateway.sponsor))
         self.keeper.tick()
         self._drop_orphans()
+        await self.author.resume()
         durable = await self.author.work_outbox()
         return Tended(log_roots=roots, batches_made_durable=durable)
 
@@ -168,7 +167,8 @@ class Member:
             reading.forget_if_changed()
         if not self.keeper.answers.watched:
             return
-        batches = list(_anchored(stored))
+        accepted = self.replica.accepted(stored.header.height)
+        batches = [(sponsor, message.batch_id) for sponsor, message in accepted if isinstance(message, Anchor)]
         if batches:
             task = asyncio.get_running_loop().create_task(self._notify(batches))
             self._tasks.add(task)
@@ -179,12 +179,3 @@ class Member:
             await self.keeper.block_arrived(batches)
         except SalusError:
             return  # The reader asks again by itself.
-
-
-def _anchored(stored: StoredBlock) -> "list[tuple[MemberId, BatchId]]":
-    found: list[tuple[MemberId, BatchId]] = []
-    for tx, result in zip(stored.block.txs, stored.results, strict=True):
-        if result.code == ACCEPTED:
-            body = read(tx).body
-            found += [(body.sponsor, message.batch_id) for message in body.messages if isinstance(message, Anchor)]
-    return found

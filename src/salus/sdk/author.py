@@ -11,67 +11,50 @@
 Every step can be repeated; a crash anywhere leaves nothing or a whole batch (`resume`).
 """
 
-import asyncio
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 
 from salus.contracts.consent import padded as padded_explicit
 from salus.contracts.members.messages import Committee
-from salus.contracts.records.batch import (
-    DIGEST_BYTES,
-    document_context,
-    key_commitment,
-    leaf_levels,
-    row_levels,
-    share_context,
-    share_contexts_prefix,
-    share_row,
+from salus.contracts.records.batch import document_context, key_commitment
+from salus.contracts.records.errors import (
+    AlreadyOverriddenError,
+    BatchNotFoundError,
+    TargetInOwnBatchError,
+    TargetTwiceError,
 )
-from salus.contracts.records.header import LEAVES_PER_BATCH, Header, RecordId, leaf
+from salus.contracts.records.header import LEAVES_PER_BATCH, Header, RecordId
 from salus.contracts.records.messages import Anchor, SeatReceipt, Supersede, Withdraw
 from salus.contracts.records.reads import batch_of
-from salus.core.errors import SalusError
-from salus.core.ids import (
-    NO_DIGEST,
-    CommitteeId,
-    Digest,
-    FhirType,
-    Height,
-    MemberId,
-    Seat,
-    SubjectId,
-    Token,
-)
+from salus.core.errors import SalusError, UnavailableError
+from salus.core.ids import NO_DIGEST, BatchId, CommitteeId, Digest, FhirType, Height, SubjectId, Token
 from salus.core.transport import ask
 from salus.core.wire import encode, reopen, replace
 from salus.crypto.digests import blind
 from salus.crypto.documents import seal_chunks
-from salus.crypto.hpke import seal
-from salus.crypto.shares import deal_batch, quorum, threshold
+from salus.crypto.shares import quorum
 from salus.keeper.keeper import HeldFound, HeldWanted
-from salus.keeper.messages import (
-    BatchShares,
-    Deposit,
-    Deposited,
-    DepositRefused,
-    Entry,
-    PolicyDeposit,
-    Signed,
-    batch_statement,
-    info,
-)
+from salus.keeper.messages import DepositRefused
 from salus.sdk.author_store import AuthorStore, OwnEntry, Plan, Stage, Supersedes
-from salus.sdk.consent import deposit_with
-from salus.sdk.errors import NoSuchSubjectError, NothingToSealError, OwnStoreError, TooFewSeatsError
+from salus.sdk.dealing import Dealer, by_index
+from salus.sdk.errors import (
+    LedgerRefusedError,
+    NoSuchSubjectError,
+    NothingToSealError,
+    OwnStoreError,
+    TooFewSeatsError,
+)
 from salus.sdk.gateway import Gateway, new_id, new_secret, seats_of
-from salus.vault.messages import BlobsKept, PutBlobs
-from salus.vault.places import keepers_of
 from salus.vault.vault import BlobStore
 
 TERM_BUCKET = 8
+REFUSED_FOR_GOOD = {  # However often it is tried: what the batch would supersede is not there to be superseded.
+    error.code for error in (AlreadyOverriddenError, BatchNotFoundError, TargetTwiceError, TargetInOwnBatchError)
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +92,12 @@ class _Draft:
     sources: list[tuple[bytes, bytes, int]]
 
 
-class Author:
+class Author(Dealer):
     """The sealing half of a member's gateway."""
 
     def __init__(self, gateway: Gateway, store: AuthorStore, blobs: BlobStore) -> None:
-        self._gateway = gateway
-        self._store = store
-        self._blobs = blobs  # The member's own vault, on its own disk.
+        super().__init__(gateway, store, blobs)
+        self._under_way: set[BatchId] = set()  # Batches that a call works on: no other may begin with them.
         self._tokens: dict[tuple[SubjectId, bytes], dict[str, Token]] = {}
 
     async def seal(self, documents: Sequence[NewDocument]) -> SealedBatch:
@@ -132,7 +114,8 @@ class Author:
         draft = self._draft(documents, committee_id)
         self._blobs.keep(self._gateway.member, draft.plan.batch_id, draft.blobs)
         self._store.keep_plan(draft.plan, draft.own, draft.sources)
-        plan, is_durable = await self._carry_out(draft.plan, draft.own)
+        with self._working_on(draft.plan.batch_id):
+            plan, is_durable = await self._carry_out(draft.plan, draft.own)
         own = {entry.index for entries in draft.own.values() for entry in entries}
         author = self._gateway.member
         records = {
@@ -146,28 +129,50 @@ class Author:
         return tx_id
 
     async def resume(self) -> int:
-        """Go on with every plan that a crash or absent keepers left unfinished; how many were finished."""
+        """Go on with every plan that a crash or absent keepers left unfinished; how many were finished.
+
+        Plans that cannot go on yet wait for the next call; what the ledger or the keepers refuse for good is forgotten.
+
+        Raises:
+            OwnStoreError: what was kept of a plan is not whole, or not what the ledger holds.
+        """
         finished = 0
         for plan in self._store.plans(Stage.PLANNED):
-            if batch_of(self._gateway.view.state, self._gateway.member, plan.batch_id) is not None:
-                self._store.set_stage(plan, Stage.FINAL)
-                finished += 1
+            if plan.batch_id in self._under_way:
                 continue
-            own = self._own_by_subject(plan)
+            try:
+                with self._working_on(plan.batch_id):
+                    finished += await self._resumed(plan)
+            except UnavailableError:
+                continue
+            except (NothingToSealError, LedgerRefusedError):
+                continue
+        return finished
+
+    async def _resumed(self, plan: Plan) -> bool:
+        own = self._own_by_subject(plan)
+        final = batch_of(self._gateway.view.state, self._gateway.member, plan.batch_id)
+        if final is None:
             self._check_own_blobs(plan, own)
             await self._carry_out(plan, own)
-            finished += 1
-        return finished
+        elif (final.root, final.share_root) != (plan.root, plan.share_root):
+            raise OwnStoreError(reason="the ledger holds this batch under other roots", batch_id=plan.batch_id)
+        else:
+            self._store.set_stage(replace(plan, height=final.height), Stage.FINAL)
+        return True
 
     async def work_outbox(self) -> int:
         """Deal to seats that miss a final batch; how many batches became durable."""
         done = 0
         for plan in self._store.plans(Stage.FINAL):
+            if plan.batch_id in self._under_way:
+                continue
             own = self._own_by_subject(plan)
             committee = self._gateway.committee(plan.committee)
-            await self._put_blobs(plan, own, committee)
+            are_blobs_kept = await self._put_blobs(plan, own, committee)
             receipts = await self._deposit(plan, own, committee)
-            if not isinstance(receipts, DepositRefused) and len(receipts) == len(committee.seats):
+            are_shares_held = not isinstance(receipts, DepositRefused) and len(receipts) == len(committee.seats)
+            if are_blobs_kept and are_shares_held:
                 self._store.set_stage(plan, Stage.DURABLE)
                 done += 1
         return done
@@ -199,6 +204,19 @@ class Author:
         """The newest record of this source, whatever its content: what a changed document replaces."""
         found = self._store.source(self._source_key(subject, source))
         return None if found is None else RecordId(self._gateway.member, found[1], found[2])
+
+    def sealed_before(self, documents: Sequence[NewDocument]) -> list[tuple[RecordId | None, bool]]:
+        """For each document the newest record of its source, if there is one, and whether it has the same content."""
+        keys = [self._source_key(document.subject, document.source) for document in documents]
+        known = self._store.sources(keys)
+        return [self._before(document, known.get(key)) for document, key in zip(documents, keys, strict=True)]
+
+    def _before(self, document: NewDocument, found: tuple[bytes, BatchId, int] | None) -> tuple[RecordId | None, bool]:
+        if found is None:
+            return None, False
+        content, batch_id, index = found
+        is_same = content == self._store.keyed("content", sha256(document.data).digest())
+        return RecordId(self._gateway.member, batch_id, index), is_same
 
     # Steps 0 to 4.
 
@@ -287,33 +305,6 @@ class Author:
         terms = tuple(sorted([*map(token, document.terms), *filling]))
         return terms, padded_explicit(tuple(token(term) for term in document.explicit))
 
-    def _roots(
-        self, plan: Plan, own: Mapping[SubjectId, list[OwnEntry]], committee: Committee
-    ) -> tuple[Digest, Digest]:
-        entries = _by_index(own)
-        _, hashes = self._dealt(plan, entries, committee)
-        leaves = {entry.index: leaf(entry.salt, entry.header) for entry in entries}
-        rows = {entry.index: share_row(one) for entry, one in zip(entries, hashes, strict=True)}
-        return leaf_levels(leaves, plan.dummy_seed)[-1], row_levels(rows, plan.dummy_seed)[-1]
-
-    def _dealt(self, plan: Plan, entries: Sequence[OwnEntry], committee: Committee) -> tuple[list[bytes], list[bytes]]:
-        """Shares per seat (32 bytes per entry, joined), and per entry the joined hashes of all seats' shares."""
-        seats = len(committee.seats)
-        prefix = share_contexts_prefix(
-            chain=self._gateway.chain,
-            author=self._gateway.member,
-            batch_id=plan.batch_id,
-            committee=plan.committee,
-            epoch=plan.epoch,
-            seats=seats,
-            threshold=threshold(seats),
-        )
-        contexts = [share_context(prefix, entry.index) for entry in entries]
-        shares = deal_batch([entry.key for entry in entries], contexts, seats=seats, threshold=threshold(seats))
-        ends = range(0, DIGEST_BYTES * len(entries), DIGEST_BYTES)
-        hashes = [b"".join([sha256(blob[at : at + DIGEST_BYTES]).digest() for blob in shares]) for at in ends]
-        return shares, hashes
-
     # Steps 2, 5 and 6.
 
     async def _carry_out(self, plan: Plan, own: dict[SubjectId, list[OwnEntry]]) -> tuple[Plan, bool]:
@@ -322,7 +313,7 @@ class Author:
         if committee.epoch != plan.epoch:
             plan = replace(plan, epoch=committee.epoch)
             plan = self._replanned(plan, own, committee)
-        await self._put_blobs(plan, own, committee)
+        are_blobs_kept = await self._put_blobs(plan, own, committee)
         receipts = await self._deposit(plan, own, committee)
         while isinstance(receipts, DepositRefused):
             self._leave_out(plan, own, receipts.indices)
@@ -330,11 +321,28 @@ class Author:
             receipts = await self._deposit(plan, own, committee)
         if len(receipts) < quorum(len(committee.seats)):
             raise TooFewSeatsError(answered=len(receipts), needed=quorum(len(committee.seats)))
-        tx_id, height = await self._gateway.sponsor(self._anchor(plan, receipts))
+        tx_id, height = await self._anchored(plan, receipts)
         plan = replace(plan, height=height, tx_id=tx_id)
-        is_durable = len(receipts) == len(committee.seats)
+        is_durable = are_blobs_kept and len(receipts) == len(committee.seats)
         self._store.set_stage(plan, Stage.DURABLE if is_durable else Stage.FINAL)
         return plan, is_durable
+
+    async def _anchored(self, plan: Plan, receipts: Sequence[SeatReceipt]) -> tuple[Digest, Height]:
+        """Put the batch on the ledger. What a rule refuses for good is forgotten, so that its sources can be sealed."""
+        try:
+            return await self._gateway.sponsor(self._anchor(plan, receipts))
+        except LedgerRefusedError as error:
+            if error.said in REFUSED_FOR_GOOD:
+                self._store.abandon(plan.batch_id)
+            raise
+
+    @contextmanager
+    def _working_on(self, batch_id: BatchId) -> Iterator[None]:
+        self._under_way.add(batch_id)
+        try:
+            yield
+        finally:
+            self._under_way.discard(batch_id)
 
     def _leave_out(self, plan: Plan, own: dict[SubjectId, list[OwnEntry]], indices: Sequence[int]) -> None:
         gone = set(indices)
@@ -355,115 +363,6 @@ class Author:
         sources = [row for row in self._store.sources_of(plan.batch_id) if row[2] in left]
         self._store.keep_plan(plan, own, sources)
         return plan
-
-    async def _put_blobs(self, plan: Plan, own: Mapping[SubjectId, list[OwnEntry]], committee: Committee) -> None:
-        members = [holder.member for holder in committee.seats]
-        digests = [blob for entry in _by_index(own) for blob in reopen(Header, entry.header).blobs]
-        by_vault: dict[MemberId, list[Digest]] = {}
-        for digest in digests:
-            for member in keepers_of(digest, members):
-                by_vault.setdefault(member, []).append(digest)
-        by_vault.pop(self._gateway.member, None)  # The own vault has them all.
-        await asyncio.gather(*(self._put(plan, member, wanted) for member, wanted in by_vault.items()))
-
-    async def _put(self, plan: Plan, member: MemberId, digests: list[Digest]) -> bool:
-        read = self._blobs.read(self._gateway.member, plan.batch_id, digests)
-        put = PutBlobs(batch_id=plan.batch_id, blobs=tuple(blob for blob in read if blob is not None))
-        try:
-            await ask(self._gateway.transport, member, put, BlobsKept)
-        except SalusError:
-            return False  # Away: that vault repairs itself from the others later.
-        return True
-
-    async def _deposit(
-        self, plan: Plan, own: Mapping[SubjectId, list[OwnEntry]], committee: Committee
-    ) -> list[SeatReceipt] | DepositRefused:
-        """Envelopes to all seats: receipts by rising seat, or the indices that a quorum will not take."""
-        entries = _by_index(own)
-        shares, hashes = self._dealt(plan, entries, committee)
-        replies = await asyncio.gather(
-            *(
-                self._deposit_one(plan, own, entries, shares[seat - 1], hashes, seat, committee)
-                for seat, _ in seats_of(committee)
-            ),
-            return_exceptions=True,
-        )
-        receipts = [
-            SeatReceipt(seat=reply.seat, good_until=reply.good_until, signature=reply.signature)
-            for reply in replies
-            if isinstance(reply, Deposited)
-        ]
-        refused = [reply for reply in replies if isinstance(reply, DepositRefused)]
-        for reply in replies:
-            if isinstance(reply, BaseException) and not isinstance(reply, SalusError):
-                raise reply
-        if len(receipts) < quorum(len(committee.seats)) and refused:
-            return DepositRefused(indices=tuple(sorted({index for reply in refused for index in reply.indices})))
-        return receipts
-
-    async def _deposit_one(
-        self,
-        plan: Plan,
-        own: Mapping[SubjectId, list[OwnEntry]],
-        entries: Sequence[OwnEntry],
-        shares: bytes,
-        hashes: Sequence[bytes],
-        seat: Seat,
-        committee: Committee,
-    ) -> Deposited | DepositRefused:
-        body = encode(
-            BatchShares(
-                chain=self._gateway.chain,
-                author=self._gateway.member,
-                batch_id=plan.batch_id,
-                committee=plan.committee,
-                epoch=plan.epoch,
-                seat=seat,
-                root=plan.root,
-                share_root=plan.share_root,
-                dummy_seed=plan.dummy_seed,
-                entries=tuple(
-                    Entry(
-                        index=entry.index,
-                        salt=entry.salt,
-                        header=entry.header,
-                        share=shares[DIGEST_BYTES * place : DIGEST_BYTES * (place + 1)],
-                        share_hashes=hashes[place],
-                    )
-                    for place, entry in enumerate(entries)
-                ),
-            )
-        )
-        signed = Signed(body=body, signature=self._gateway.key.sign(batch_statement(body)))
-        holder = committee.seats[seat - 1]
-        deposit = Deposit(seat=seat, sealed=seal(holder.sealing, encode(signed), info(self._gateway.chain, "deposit")))
-        reply = await self._ask_seat(holder.member, deposit)
-        if isinstance(reply, DepositRefused) and await self._remind_of_policies(reply, own, seat, committee):
-            reply = await self._ask_seat(holder.member, deposit)
-        return reply
-
-    async def _ask_seat(self, member: MemberId, deposit: Deposit) -> Deposited | DepositRefused:
-        reply = await ask(self._gateway.transport, member, deposit, Deposited, DepositRefused)
-        assert isinstance(reply, Deposited | DepositRefused)
-        return reply
-
-    async def _remind_of_policies(
-        self, refused: DepositRefused, own: Mapping[SubjectId, list[OwnEntry]], seat: Seat, committee: Committee
-    ) -> bool:
-        """A keeper that lost its store knows no policy: send the versions held here; whether there were any."""
-        gone = set(refused.indices)
-        sent = False
-        for subject, entries in own.items():
-            copy = self._store.copy(subject) if any(entry.index in gone for entry in entries) else None
-            if copy is None:
-                continue
-            deposit = PolicyDeposit(policy=copy[0], evidence=None, cosignature=None)
-            try:
-                await deposit_with(self._gateway, seat, committee.seats[seat - 1], deposit)
-            except SalusError:
-                continue  # Not the version in force: the keeper was right to refuse.
-            sent = True
-        return sent
 
     def _anchor(self, plan: Plan, receipts: Sequence[SeatReceipt]) -> Anchor:
         return Anchor(
@@ -487,13 +386,9 @@ class Author:
         return own
 
     def _check_own_blobs(self, plan: Plan, own: Mapping[SubjectId, list[OwnEntry]]) -> None:
-        digests = [blob for entry in _by_index(own) for blob in reopen(Header, entry.header).blobs]
+        digests = [blob for entry in by_index(own) for blob in reopen(Header, entry.header).blobs]
         if None in self._blobs.read(self._gateway.member, plan.batch_id, digests):
             raise OwnStoreError(reason="ciphertext of a plan is missing", batch_id=plan.batch_id)
 
     def _source_key(self, subject: SubjectId, source: str) -> bytes:
         return self._store.keyed("source", subject + source.encode())
-
-
-def _by_index(own: Mapping[SubjectId, list[OwnEntry]]) -> list[OwnEntry]:
-    return sorted((entry for entries in own.values() for entry in entries), key=lambda entry: entry.index)

@@ -4,7 +4,7 @@ Built on the keeper's `SubjectStore`: every value about a subject is wrapped und
 the gateway's own with a KEK of its own.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import IntEnum
 from typing import Any
 
@@ -14,10 +14,11 @@ from sqlalchemy.engine import Engine
 from salus.contracts.consent import PolicySet, commitment
 from salus.core.errors import MalformedError
 from salus.core.faults import NO_FAULTS, Faults
-from salus.core.ids import BatchId, CommitteeId, Digest, Epoch, Height, LeafIndex, Salt, SubjectId
+from salus.core.ids import BatchId, CommitteeId, Digest, Epoch, Height, LeafIndex, MemberId, Salt, SubjectId
 from salus.core.wire import Record, encode, reopen
 from salus.keeper.store import SubjectStore, metadata, upsert
 from salus.sdk.links import Link
+from salus.vault.messages import BlobsKept
 
 PLANS = sa.Table(
     "plans",
@@ -38,11 +39,13 @@ SOURCES = sa.Table(
     "sources",
     metadata,
     sa.Column("source", sa.LargeBinary(16), primary_key=True),
+    sa.Column("batch_id", sa.LargeBinary(16), primary_key=True),
+    sa.Column("number", sa.BigInteger, nullable=False),  # Rises with each plan: the newest of a source counts.
     sa.Column("content", sa.LargeBinary(16), nullable=False),
-    sa.Column("batch_id", sa.LargeBinary(16), nullable=False),
     sa.Column("leaf", sa.Integer, nullable=False),
 )
 sa.Index("sources_by_batch", SOURCES.c.batch_id)
+sa.Index("sources_by_number", SOURCES.c.number)
 LINKS = sa.Table(
     "links",
     metadata,
@@ -63,6 +66,19 @@ COPIES = sa.Table(
     sa.Column("version", sa.BigInteger, nullable=False),
     sa.Column("wrapped", sa.LargeBinary, nullable=False),
 )
+
+
+VAULT_RECEIPTS = sa.Table(
+    "vault_receipts",
+    metadata,
+    sa.Column("batch_id", sa.LargeBinary(16), primary_key=True),
+    sa.Column("vault", sa.String(32), primary_key=True),
+    sa.Column("good_until", sa.BigInteger, nullable=False),
+    sa.Column("signature", sa.LargeBinary(64), nullable=False),
+)
+
+
+_AT_ONCE = 500  # Keys in one query.
 
 
 class Stage(IntEnum):
@@ -124,6 +140,7 @@ class AuthorStore(SubjectStore):
     ) -> None:
         """Keep a whole plan before anything of it leaves. `sources`: keyed id, keyed content, index."""
         with self.commit("author.plan") as connection:
+            number = 1 + (connection.execute(sa.select(sa.func.max(SOURCES.c.number))).scalar() or 0)
             connection.execute(OWN.delete().where(OWN.c.batch_id == plan.batch_id))
             connection.execute(SOURCES.delete().where(SOURCES.c.batch_id == plan.batch_id))
             rows: list[dict[str, object]] = []
@@ -138,11 +155,31 @@ class AuthorStore(SubjectStore):
                 connection,
                 SOURCES,
                 [
-                    {"source": source, "content": content, "batch_id": plan.batch_id, "leaf": index}
+                    {
+                        "source": source,
+                        "batch_id": plan.batch_id,
+                        "number": number,
+                        "content": content,
+                        "leaf": index,
+                    }
                     for source, content, index in sources
                 ],
             )
             self._put_plan(plan, Stage.PLANNED)
+
+    def keep_vault_receipts(self, batch_id: BatchId, receipts: Mapping[MemberId, BlobsKept]) -> None:
+        """Keep what vaults signed for a batch's blobs."""
+        with self.commit("author.vault_receipts") as connection:
+            rows: list[dict[str, object]] = [
+                {"batch_id": batch_id, "vault": vault, "good_until": kept.good_until, "signature": kept.signature}
+                for vault, kept in receipts.items()
+            ]
+            upsert(connection, VAULT_RECEIPTS, rows)
+
+    def vault_receipts(self, batch_id: BatchId) -> dict[MemberId, BlobsKept]:
+        """What vaults signed for a batch's blobs."""
+        rows = self.connection.execute(sa.select(VAULT_RECEIPTS).where(VAULT_RECEIPTS.c.batch_id == batch_id))
+        return {MemberId(row.vault): BlobsKept(int(row.good_until), bytes(row.signature)) for row in rows}
 
     def set_stage(self, plan: Plan, stage: Stage) -> None:
         """Note how far a plan has come."""
@@ -152,7 +189,7 @@ class AuthorStore(SubjectStore):
     def abandon(self, batch_id: BatchId) -> None:
         """Forget a plan of which nothing became final."""
         with self.commit("author.abandon") as connection:
-            for table in (OWN, SOURCES, PLANS):
+            for table in (OWN, SOURCES, VAULT_RECEIPTS, PLANS):
                 connection.execute(table.delete().where(table.c.batch_id == batch_id))
 
     def plans(self, stage: Stage) -> list[Plan]:
@@ -184,8 +221,18 @@ class AuthorStore(SubjectStore):
 
     def source(self, source: bytes) -> tuple[bytes, BatchId, int] | None:
         """What was sealed from a source: keyed content, batch, index."""
-        row = self.connection.execute(sa.select(SOURCES).where(SOURCES.c.source == source)).first()
+        query = sa.select(SOURCES).where(SOURCES.c.source == source).order_by(SOURCES.c.number.desc())
+        row = self.connection.execute(query.limit(1)).first()
         return None if row is None else (bytes(row.content), bytes(row.batch_id), int(row.leaf))
+
+    def sources(self, sources: Sequence[bytes]) -> dict[bytes, tuple[bytes, BatchId, int]]:
+        """As `source`, for many at once; those that are not known are left out."""
+        found: dict[bytes, tuple[bytes, BatchId, int]] = {}
+        for start in range(0, len(sources), _AT_ONCE):
+            query = sa.select(SOURCES).where(SOURCES.c.source.in_(sources[start : start + _AT_ONCE]))
+            for row in self.connection.execute(query.order_by(SOURCES.c.number)):
+                found[bytes(row.source)] = (bytes(row.content), bytes(row.batch_id), int(row.leaf))
+        return found
 
     # Links and policy copies.
 
@@ -196,7 +243,25 @@ class AuthorStore(SubjectStore):
             wrapped = self.wrapped(tag, encode(link), b"link")
             row: dict[str, object] = {"local": self.keyed("local", local.encode()), "tag": tag, "wrapped": wrapped}
             upsert(connection, LINKS, [row])
+            # Known by another number too: after a claim that one must not keep the old term key.
+            connection.execute(LINKS.update().where(LINKS.c.tag == tag).values(wrapped=wrapped))
         self._links.pop(link.subject, None)
+
+    def keep_links(self, links: Sequence[tuple[str, Link, PolicySet]]) -> None:
+        """Tie many new patients at once, each with the policy in force; one durable write."""
+        with self.commit("author.links") as connection:
+            rows: list[dict[str, object]] = []
+            copies: list[dict[str, object]] = []
+            for local, link, policy in links:
+                tag = self.tag(link.subject)
+                wrapped = self.wrapped(tag, encode(link), b"link")
+                rows.append({"local": self.keyed("local", local.encode()), "tag": tag, "wrapped": wrapped})
+                copy = self.wrapped(tag, encode(policy), b"policy copy")
+                copies.append({"tag": tag, "version": policy.version, "wrapped": copy})
+            upsert(connection, LINKS, rows)
+            upsert(connection, COPIES, copies)
+        for _, link, _ in links:
+            self._links.pop(link.subject, None)
 
     def link(self, local: str) -> Link | None:
         """The patient behind the member's own number."""
@@ -220,14 +285,15 @@ class AuthorStore(SubjectStore):
         with self.commit("author.waiting") as connection:
             upsert(connection, WAITING, [{"code": code, "sealed": sealed}])
 
-    def take_waiting(self, code: Digest) -> bytes | None:
-        """The link that waits for this code; it is gone afterwards."""
-        row = self.connection.execute(sa.select(WAITING.c.sealed).where(WAITING.c.code == code)).first()
-        if row is None:
-            return None
+    def waiting(self, code: Digest) -> bytes | None:
+        """The link that waits for this code."""
+        found = self.connection.execute(sa.select(WAITING.c.sealed).where(WAITING.c.code == code)).scalar()
+        return None if found is None else bytes(found)
+
+    def drop_waiting(self, code: Digest) -> None:
+        """A code serves once."""
         with self.commit("author.taken") as connection:
             connection.execute(WAITING.delete().where(WAITING.c.code == code))
-        return bytes(row.sealed)
 
     def keep_copy(self, policy: PolicySet) -> None:
         """Keep the newest version of a policy under which this member writes."""

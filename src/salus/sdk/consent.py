@@ -28,6 +28,8 @@ from salus.sdk.gateway import Gateway, new_secret, seats_of
 from salus.sdk.links import Link, LinkPackage, Received, SendLink, SendPolicy, code_digest
 from salus.sdk.wallet import Wallet
 
+_CREATED_AT_ONCE = 64
+
 
 async def create(gateway: Gateway, wallet: Wallet) -> PolicySet:
     """Open a patient's cell with the wallet's policy as its first version; final on return.
@@ -51,16 +53,31 @@ async def create(gateway: Gateway, wallet: Wallet) -> PolicySet:
     return policy
 
 
+async def create_many(gateway: Gateway, wallets: Sequence[Wallet]) -> list[PolicySet | SalusError]:
+    """Open many cells, some dozens at a time so that they share blocks; what became of each, in order."""
+    done: list[PolicySet | SalusError] = []
+    for start in range(0, len(wallets), _CREATED_AT_ONCE):
+        part = wallets[start : start + _CREATED_AT_ONCE]
+        results = await asyncio.gather(*(create(gateway, wallet) for wallet in part), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException) and not isinstance(result, SalusError):
+                raise result
+            done.append(result)
+    return done
+
+
 async def change(
     gateway: Gateway,
     holder: Wallet,
     changed: Wallet,
     evidence: Digest | None = None,
     cosigner: Gateway | None = None,
+    policy: PolicySet | None = None,
 ) -> tuple[PolicySet, Height]:
     """Put the changed wallet's policy in force. `holder` owns the cell now; after a claim `changed` owns it next.
 
-    `evidence` and `cosigner` are a custodian's, when it widens.
+    `evidence` and `cosigner` are a custodian's, when it widens. `policy` is the very version that keepers were told of
+    a day ago; without it a fresh one is drawn.
 
     Raises:
         NoSuchSubjectError: the cell is not on the ledger.
@@ -70,7 +87,7 @@ async def change(
         LedgerRefusedError: the ledger refused to advance.
     """
     cell = owned_cell(gateway, holder)
-    policy = changed.policy(cell.version + 1, new_secret())
+    policy = policy or changed.policy(cell.version + 1, new_secret())
     named = commitment(policy)
     cosignature = None
     if cosigner is not None and evidence is not None:

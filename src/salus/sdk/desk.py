@@ -4,7 +4,7 @@ Links wait here for the code that the patient shows; policy versions arrive for 
 a watched request has something new; patients ask for the author's own log; other members share directory entries.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from salus.contracts.cells.reads import cell_of
 from salus.contracts.cells.tables import CELLS
@@ -60,23 +60,33 @@ class Desk:
         Raises:
             NoSuchSubjectError: no link waits for this code, or it does not name this member as a writer.
         """
-        sealed = self._store.take_waiting(code_digest(self._gateway.chain, code))
+        sealed = self._store.waiting(code_digest(self._gateway.chain, code))
         if sealed is None:
             raise NoSuchSubjectError(member=self._gateway.member)
         package = decode(LinkPackage, self._opening_key.open(sealed, info(self._gateway.chain, "link")))
         self.keep(package, local)
+        self._store.drop_waiting(code_digest(self._gateway.chain, code))
         return package.link
 
     def keep(self, package: LinkPackage, local: str) -> None:
         """Take a link over, if the policy in force names this member for this subject."""
+        self._check(package)
+        self._store.keep_link(local, package.link)
+        self._store.keep_copy(package.policy)
+
+    def keep_many(self, packages: Sequence[tuple[LinkPackage, str]]) -> None:
+        """As `keep`, for patients that this member did not know yet, all with one durable write."""
+        for package, _ in packages:
+            self._check(package)
+        self._store.keep_links([(local, package.link, package.policy) for package, local in packages])
+
+    def _check(self, package: LinkPackage) -> None:
         policy, link = package.policy, package.link
         cell = cell_of(self._gateway.view.state, policy.cell)
         named = is_writer(policy, self._gateway.member, self._gateway.view.time)
         fits = is_subject_of(policy) and (policy.subject, policy.cell) == (link.subject, link.cell)
         if cell is None or cell.commitment != commitment(policy) or not named or not fits:
             raise NoSuchSubjectError(member=self._gateway.member)
-        self._store.keep_link(local, link)
-        self._store.keep_copy(policy)
 
     async def _link_arrived(self, _sender: MemberId, sent: SendLink) -> Received:
         self._store.keep_waiting(sent.code, sent.sealed)

@@ -6,7 +6,7 @@ ledger too.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from salus.contracts.cells.reads import cell_of
@@ -18,7 +18,8 @@ from salus.contracts.records.batch import document_context
 from salus.contracts.records.header import Header, RecordId
 from salus.contracts.records.reads import batch_of
 from salus.contracts.records.tables import OVERRIDES, Fate
-from salus.core.ids import MINUTE_MS, BatchId, Digest, Signature
+from salus.core.errors import UnavailableError
+from salus.core.ids import MINUTE_MS, BatchId, Digest, Signature, SubjectId
 from salus.core.wire import reopen
 from salus.crypto.documents import open_chunks
 from salus.keeper.access_log import AccessLog
@@ -26,6 +27,7 @@ from salus.keeper.answers import BREAK_GLASS, EMERGENCY_ROLE
 from salus.keeper.errors import BreakGlassError
 from salus.keeper.messages import LogEntry
 from salus.keeper.persons import Deciders, Persons
+from salus.keeper.policies import Held
 from salus.sdk.author_store import AuthorStore, OwnEntry
 from salus.sdk.errors import NoSuchSubjectError
 from salus.sdk.gateway import Gateway
@@ -33,6 +35,8 @@ from salus.sdk.views import Gap, Opened
 from salus.vault.vault import BlobStore
 
 FRESH_MS = MINUTE_MS
+
+Newest = Callable[[SubjectId], Awaitable[Held | None]]  # How the member's own keeper knows a policy in force.
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +60,34 @@ class OwnRecords:
     """The reading half of an author's gateway, for its own records."""
 
     def __init__(
-        self, gateway: Gateway, store: AuthorStore, blobs: BlobStore, log: AccessLog, packs: Sequence[Pack]
+        self,
+        gateway: Gateway,
+        store: AuthorStore,
+        blobs: BlobStore,
+        log: AccessLog,
+        packs: Sequence[Pack],
+        newest: Newest,
     ) -> None:
         self._gateway = gateway
         self._store = store
         self._blobs = blobs
         self._log = log
+        self._newest = newest
         self._persons = Persons(gateway.view, gateway.clock)
         self._deciders = Deciders(gateway.view, packs)
+
+    async def refresh(self, subject: SubjectId) -> None:
+        """Bring the copy of a policy up to the one in force, where this member missed it and its keeper has it."""
+        copy = self._store.copy(subject)
+        cell = None if copy is None else cell_of(self._gateway.view.state, copy[0].cell)
+        if copy is None or cell is None or cell.commitment == copy[1]:
+            return
+        try:
+            held = await self._newest(subject)
+        except UnavailableError:
+            return  # The last one held decides, and what is shown is marked stale.
+        if held is not None:
+            self._store.keep_copy(held.policy)
 
     def read(self, opening: Opening, signature: Signature, claims: Claims | None) -> OwnView:
         """Decide, log, open.

@@ -94,6 +94,7 @@ class UnifiedRead:
         view = await self._open.ask(watch=True)
         if self._cell is None:
             return Unified(view=view, is_stale=False)
+        await self._own.refresh(self._wanted.subject)
         return self._joined(view, self._read_own(self._open.opening))
 
     def _joined(self, view: View, own: OwnView) -> Unified:

@@ -1,6 +1,6 @@
 """What a reader gets: documents, gaps that are shown and not dropped, and who was caught."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from salus.contracts.records.header import Header, RecordId
 from salus.contracts.records.tables import Fate
@@ -29,11 +29,36 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Accusation:
-    """A party whose own signature, or bytes on the ledger, shows that it lied or lost something."""
+    """A party that lied: its own signature, or bytes on the ledger, show it. An honest member is never among them."""
 
     member: MemberId
     what: str  # `bad_share`, `wrong_header`, `bad_signature`, `stale_policy`, `omitted_record`, `bad_blob`, …
     record: RecordId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A member that lacks what others have: no lie, but its operator should look; outbox or repair will mend it."""
+
+    member: MemberId
+    what: str  # `lacks_policy`, `lacks_record` (never had it), `lost_record` (signed for it once), `missing_blob`.
+    record: RecordId | None = None
+
+
+@dataclass(slots=True)
+class Findings:
+    """What was found of the parties while a view was made."""
+
+    accusations: list[Accusation] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
+
+    def accuse(self, member: MemberId, what: str, record: RecordId | None = None) -> None:
+        """A lie that can be shown."""
+        self.accusations.append(Accusation(member, what, record))
+
+    def notice(self, member: MemberId, what: str, record: RecordId | None = None) -> None:
+        """A lack."""
+        self.notices.append(Notice(member, what, record))
 
 
 @dataclass(slots=True)
@@ -45,4 +70,5 @@ class View:
     accusations: list[Accusation]
     height: Height
     answered: int  # Seats whose answers held.
-    absent: tuple[MemberId, ...]  # Seats that did not answer, or refused.
+    absent: tuple[MemberId, ...]  # Seats that did not answer, refused, or answered of another moment.
+    notices: list[Notice] = field(default_factory=list)

@@ -8,6 +8,7 @@ record (`core.wire`). Key parts are in `keys.py`.
 """
 
 from collections.abc import Iterator
+from functools import lru_cache
 from hashlib import sha256
 from typing import Generic, TypeVar, cast
 
@@ -20,6 +21,10 @@ from salus.state.state import State
 
 K = TypeVar("K", bound=KeyPart | tuple[KeyPart, ...])
 V = TypeVar("V", bound=wire.Struct)
+
+# Large records are few (members, committees) and every transaction reads some: their reading is remembered by content.
+_LARGE_BYTES = 512
+_LARGE_REMEMBERED = 256
 
 
 class Table(Generic[K, V]):
@@ -74,6 +79,8 @@ class Table(Generic[K, V]):
         Raises:
             ValueError: the key's parts are not those of this table.
         """
+        if not isinstance(key, tuple) and len(self.parts) == 1:
+            return self.prefix + self.parts[0].write(key)
         parts = key if isinstance(key, tuple) else (key,)
         if len(parts) != len(self.parts):
             raise ValueError(f"a key has {len(parts)} parts, not {len(self.parts)}")
@@ -82,7 +89,7 @@ class Table(Generic[K, V]):
     def _start(self, parts: tuple[KeyPart, ...]) -> bytes:
         if len(parts) > len(self.parts):
             raise ValueError(f"a key has at most {len(self.parts)} parts")
-        return self.prefix + b"".join(codec.write(part) for codec, part in zip(self.parts, parts, strict=False))
+        return self.prefix + b"".join([codec.write(part) for codec, part in zip(self.parts, parts, strict=False)])
 
     def _rows(self, scanned: Iterator[tuple[bytes, bytes]]) -> Iterator[tuple[K, V]]:
         for key_bytes, data in scanned:
@@ -103,10 +110,16 @@ class Table(Generic[K, V]):
 
     def _decoded(self, key_bytes: bytes, data: bytes) -> V:
         try:
-            return wire.decode(self.shape, data)
+            return _decoded_large(self.shape, data) if len(data) >= _LARGE_BYTES else wire.decode(self.shape, data)
         except MalformedError:
             raise self._corrupt(key_bytes) from None
 
     def _corrupt(self, key_bytes: bytes) -> CorruptValueError:
         """Names the key by its hash, as the tree does: a keeper's keys may hold a subject's handle."""
         return CorruptValueError(table=self.prefix.decode(), key_hash=sha256(key_bytes).digest())
+
+
+@lru_cache(_LARGE_REMEMBERED)
+def _decoded_large(shape: type[V], data: bytes) -> V:
+    """As `wire.decode`; frozen, so that one value may serve every reader."""
+    return wire.decode(shape, data)

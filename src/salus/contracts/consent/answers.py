@@ -1,12 +1,12 @@
 """What one rule of the patient answers about one record: permit, deny, or nothing.
 
-A rule is bound first to what many records share (reader, purpose, time, author, type), which drops most rules; only its
-terms are left for each record. The deepest matching exception wins; among siblings deny beats permit. Where a rule
+A rule is bound first to what many records share (reader, purpose, time, author; then type), which drops most rules; only
+its terms are left for each record. The deepest matching exception wins; among siblings deny beats permit. Where a rule
 lacks tokens for the author it answers the narrowest thing it could have: no record becomes open because of what a
 keeper cannot match.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from salus.contracts.consent.purposes import reached_by
 from salus.contracts.consent.requests import ReadKind, ReadRequest
@@ -29,24 +29,36 @@ _DOUBTFUL_DENY = Answer(Effect.DENY, lacks_tokens=True)
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A rule of which only the terms are still to be matched. `groups` is None where it lacks tokens."""
+    """A rule of which only type and terms are still to be matched. `groups` is None where it lacks tokens."""
 
     groups: tuple[frozenset[Token], ...] | None
     own: Answer
     exceptions: tuple["Bound", ...]
+    fhir_types: tuple[FhirType, ...]
 
 
-def bind(rule: Rule, request: ReadRequest, at: TimeMs, *, author: MemberId, fhir_type: FhirType) -> Bound | None:
-    """The rule as it stands for these records of this author; None where it cannot match."""
+def bind(rule: Rule, request: ReadRequest, at: TimeMs, *, author: MemberId) -> Bound | None:
+    """The rule as it stands for this reader and the records of this author; None where it cannot match."""
     if not (in_force(rule.since, rule.until, at) and _reads(rule.readers, request)):
         return None
     if rule.purposes and reached_by(request.purpose, rule.effect).isdisjoint(rule.purposes):
         return None
-    if (rule.fhir_types and fhir_type not in rule.fhir_types) or (rule.authors and author not in rule.authors):
+    if rule.authors and author not in rule.authors:
         return None
     groups = _groups(rule, author)
-    bound = (bind(exception, request, at, author=author, fhir_type=fhir_type) for exception in rule.exceptions)
-    return Bound(groups, _own(rule, groups or ()), tuple(exception for exception in bound if exception is not None))
+    bound = (bind(exception, request, at, author=author) for exception in rule.exceptions)
+    exceptions = tuple(exception for exception in bound if exception is not None)
+    return Bound(groups, _own(rule, groups or ()), exceptions, rule.fhir_types)
+
+
+def of_type(rule: Bound, fhir_type: FhirType) -> Bound | None:
+    """The bound rule as it stands for records of this type; None where it cannot match."""
+    if rule.fhir_types and fhir_type not in rule.fhir_types:
+        return None
+    if not rule.exceptions:
+        return rule
+    kept = (of_type(exception, fhir_type) for exception in rule.exceptions)
+    return replace(rule, exceptions=tuple(exception for exception in kept if exception is not None))
 
 
 def answer(rule: Bound, terms: frozenset[Token]) -> Answer | None:

@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 
 from salus.contracts.consent.layers import Kin
 from salus.contracts.consent.pack import Pack
-from salus.contracts.consent.plan import WRONG_SUBJECT, Plan, plan_for
+from salus.contracts.consent.plan import WRONG_SUBJECT, Plan, Said, plan_for, said_to
 from salus.contracts.consent.policy import PolicySet, every_rule
 from salus.contracts.consent.reasons import Decision
 from salus.contracts.consent.requests import ReadRequest
@@ -39,7 +39,8 @@ def decide(policy: PolicySet, packs: tuple[Pack, ...], request: ReadRequest, hea
     """Judge one record. `packs` are the author's and the reader's; one where they live under the same."""
     if header.subject != policy.subject:
         return WRONG_SUBJECT
-    plan = plan_for(policy, packs, request, _kin(header), at)
+    said = said_to(policy, request, at, header.record.author)
+    plan = plan_for(policy, packs, request, _kin(header), at, said)
     return plan.settle(frozenset(header.terms), header.explicit)
 
 
@@ -88,6 +89,7 @@ class _Session:
         self, policy: PolicySet, packs: Mapping[str, Pack], places: Mapping[MemberId, str], request: ReadRequest
     ) -> None:
         self._policy, self._packs, self._places, self._request = policy, packs, places, request
+        self._said: dict[MemberId, Said] = {}
         self._by_header: dict[_HeaderKey, Decision] = {}
         self._plans: dict[_KinKey, tuple[Plan, dict[_TermKey, Decision]]] = {}
 
@@ -98,20 +100,27 @@ class _Session:
             if len(self._by_header) >= DECISIONS_MAX:
                 self._by_header.clear()
                 self._plans.clear()
+                self._said.clear()
             decision = self._by_header[key] = self._by_terms(header, at)
         return decision
 
     def _by_terms(self, header: Header, at: TimeMs) -> Decision:
         kin = (header.record.author, header.bits, header.fhir_type)
         if kin not in self._plans:
-            packs = self._both(header.record.author)
-            self._plans[kin] = (plan_for(self._policy, packs, self._request, _kin(header), at), {})
+            self._plans[kin] = (self._plan(header, at), {})
         plan, decisions = self._plans[kin]
         key = (plan.words.intersection(header.terms), header.explicit)
         decision = decisions.get(key)
         if decision is None:
             decision = decisions[key] = plan.settle(*key)
         return decision
+
+    def _plan(self, header: Header, at: TimeMs) -> Plan:
+        author = header.record.author
+        if author not in self._said:
+            self._said[author] = said_to(self._policy, self._request, at, author)
+        packs, said = self._both(author), self._said[author]
+        return plan_for(self._policy, packs, self._request, _kin(header), at, said)
 
     def _both(self, author: MemberId) -> tuple[Pack, ...]:
         wanted = {self._request.jurisdiction, self._places.get(author, "")}

@@ -5,6 +5,7 @@ A pack's rules never test terms: what the law says of a kind of data, the sealin
 """
 
 from enum import Enum
+from functools import cache
 from typing import Annotated
 
 import msgspec
@@ -113,6 +114,7 @@ def pack_root(pack: Pack) -> Digest:
     return tagged("consent.pack/1", encode(pack))
 
 
+@cache
 def bits_of(names: tuple[BitName, ...]) -> Bits:
     """Names as the header's bits."""
     bits = Bits(0)

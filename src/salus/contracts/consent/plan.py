@@ -5,7 +5,7 @@
 
 from dataclasses import dataclass
 
-from salus.contracts.consent.answers import Answer, Bound, answer, bind, words_of
+from salus.contracts.consent.answers import Answer, Bound, answer, bind, of_type, words_of
 from salus.contracts.consent.identity import identity_fault
 from salus.contracts.consent.layers import Kin, LayerAnswer, layer_answer
 from salus.contracts.consent.pack import Layer, Pack
@@ -15,7 +15,7 @@ from salus.contracts.consent.reasons import Decision, Reason, ReasonCode
 from salus.contracts.consent.requests import ReadKind, ReadRequest
 from salus.contracts.consent.rules import Effect, Rule
 from salus.contracts.records.header import Bits
-from salus.core.ids import TimeMs, Token
+from salus.core.ids import MemberId, TimeMs, Token
 
 NO_REDISCLOSURE = "NORDSCLCD"  # HL7 v3 ActCode: no redisclosure without a consent directive.
 TELL_PATIENT = "tell-patient"
@@ -36,12 +36,20 @@ _NOT_NAMED = _deny(Reason(ReasonCode.NOT_NAMED))
 
 
 @dataclass(frozen=True, slots=True)
+class Said:
+    """The patient's rules that speak to one reader, at one moment, of one author's records."""
+
+    rules: tuple[tuple[Rule, Bound], ...]
+    words: frozenset[Token]  # All that they could match.
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What remains to be asked of a record."""
 
     settled: Decision | None  # Set where terms cannot matter.
     rules: tuple[tuple[Rule, Bound], ...] = ()
-    words: frozenset[Token] = frozenset()  # All that the rules could match: other terms of a record cannot matter.
+    words: frozenset[Token] = frozenset()  # No other terms of a record can matter.
     duties: frozenset[str] = frozenset()  # Bound to every permit by the law.
     silence: Decision = WRONG_SUBJECT  # What holds where the patient is silent,
     silence_if_explicit: Decision = WRONG_SUBJECT  # and where the record must be named as well.
@@ -64,8 +72,17 @@ class Plan:
         return _NOT_NAMED if permits and not silence.permitted else silence
 
 
-def plan_for(policy: PolicySet, packs: tuple[Pack, ...], request: ReadRequest, kin: Kin, at: TimeMs) -> Plan:
-    """Walk the layers for these records, as far as that goes without terms."""
+def said_to(policy: PolicySet, request: ReadRequest, at: TimeMs, author: MemberId) -> Said:
+    """Bind the patient's rules: the costly step, the same for all types and bits of an author's records."""
+    tried = ((rule, bind(rule, request, at, author=author)) for rule in policy.rules)
+    rules = tuple((rule, bound) for rule, bound in tried if bound is not None)
+    return Said(rules, frozenset[Token]().union(*(words_of(bound) for _, bound in rules)))
+
+
+def plan_for(
+    policy: PolicySet, packs: tuple[Pack, ...], request: ReadRequest, kin: Kin, at: TimeMs, said: Said
+) -> Plan:
+    """Walk the layers for these records, as far as that goes without terms. `said` is for their author."""
     fault = identity_fault(policy, packs, request, kin.bits, at)
     if fault is not None:
         return Plan(_deny(Reason(fault)))
@@ -79,7 +96,7 @@ def plan_for(policy: PolicySet, packs: tuple[Pack, ...], request: ReadRequest, k
     duties = identity.obligations | ({NO_REDISCLOSURE} if kin.bits & Bits.NO_REDISCLOSURE else frozenset())
     if request.purpose == BTG:
         return Plan(_break_glass(kin.bits, duties))
-    return _weigh(policy, packs, request, kin, at, duties)
+    return _weigh(said, packs, request, kin, at, duties)
 
 
 def _break_glass(bits: Bits, duties: frozenset[str]) -> Decision:
@@ -89,18 +106,17 @@ def _break_glass(bits: Bits, duties: frozenset[str]) -> Decision:
 
 
 def _weigh(
-    policy: PolicySet, packs: tuple[Pack, ...], request: ReadRequest, kin: Kin, at: TimeMs, duties: frozenset[str]
+    said: Said, packs: tuple[Pack, ...], request: ReadRequest, kin: Kin, at: TimeMs, duties: frozenset[str]
 ) -> Plan:
     statute = layer_answer(packs, Layer.STATUTE, request, kin, at)
     if statute.effect is Effect.DENY:
         return Plan(_deny(*statute.reasons(ReasonCode.STATUTE_DENIES)))
     default = layer_answer(packs, Layer.DEFAULT, request, kin, at)
-    tried = ((rule, bind(rule, request, at, author=kin.author, fhir_type=kin.fhir_type)) for rule in policy.rules)
-    rules = tuple((rule, bound) for rule, bound in tried if bound is not None)
+    tried = ((rule, of_type(bound, kin.fhir_type)) for rule, bound in said.rules)
     return Plan(
         None,
-        rules,
-        frozenset[Token]().union(*(words_of(bound) for _, bound in rules)),
+        tuple((rule, bound) for rule, bound in tried if bound is not None),
+        said.words,
         duties,
         _silence(statute, default, duties),
         _silence_if_explicit(statute, default, duties),

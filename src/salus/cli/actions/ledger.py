@@ -1,0 +1,200 @@
+"""What stands on the ledger, and the proof of it that anybody can check without a network."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from salus.cli.errors import FileError, UnknownTransactionError
+from salus.cli.home import Home
+from salus.contracts.members.messages import Genesis
+from salus.core.errors import MalformedError
+from salus.core.ids import Digest, Height, TimeMs
+from salus.core.wire import decode, encode
+from salus.engines.layout import StoredBlock
+from salus.engines.receipts import Receipt, check_receipt
+from salus.engines.replica import NotFoundError
+from salus.machine.admission import read
+from salus.machine.transaction import Body
+from salus.node.network import GENESIS_FILE
+
+
+@dataclass(frozen=True, slots=True)
+class TxLine:
+    """One transaction as the ledger tells of it: who sponsored what, and what came of it."""
+
+    tx_id: Digest
+    sponsor: str
+    messages: tuple[str, ...]  # Their tags, such as `records.anchor/1`.
+    code: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class BlockLine:
+    """One block."""
+
+    height: Height
+    time: TimeMs
+    app_hash: Digest
+    signed_by: tuple[str, ...]
+    transactions: tuple[TxLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What a receipt proves."""
+
+    chain: str
+    height: Height
+    time: TimeMs
+    tx_id: Digest
+    sponsor: str
+    messages: tuple[str, ...]
+    code: str
+    signed_by: tuple[str, ...]
+    validators: int
+
+
+def newest_blocks(home: Home, count: int) -> list[BlockLine]:
+    """The newest blocks that hold transactions, newest first; heartbeats are passed over."""
+    replica = home.network.engine.newest()
+    found: list[BlockLine] = []
+    for height in range(replica.height, 0, -1):
+        stored = replica.block(height)
+        if stored.block.txs:
+            found.append(_line(stored))
+        if len(found) == count:
+            break
+    return found
+
+
+def block_at(home: Home, height: Height) -> BlockLine:
+    """One block.
+
+    Raises:
+        UnknownTransactionError: the ledger is not that high.
+    """
+    try:
+        return _line(home.network.engine.newest().block(height))
+    except NotFoundError:
+        raise UnknownTransactionError(height=height, newest=home.network.engine.newest().height) from None
+
+
+def receipt_of(home: Home, tx_id: str) -> tuple[Digest, bytes]:
+    """The receipt of a transaction, by its id or how it begins (among the newest 10,000 blocks).
+
+    Raises:
+        UnknownTransactionError: no transaction, or more than one, has this id.
+    """
+    whole = _whole_id(home, tx_id.strip().lower())
+    try:
+        return whole, encode(home.network.engine.receipt(whole))
+    except NotFoundError:
+        raise UnknownTransactionError(tx_id=tx_id) from None
+
+
+def block_of(home: Home, tx_id: str) -> BlockLine:
+    """The block that holds a transaction.
+
+    Raises:
+        UnknownTransactionError: as `receipt_of`.
+    """
+    _, data = receipt_of(home, tx_id)
+    return block_at(home, decode(Receipt, data).header.height)
+
+
+def verify_file(receipt: Path, genesis: Path) -> Verified:
+    """Check a receipt, knowing the genesis alone. Opens no network.
+
+    Raises:
+        FileError: one of the files cannot be read.
+        MalformedError: they are not a receipt and a genesis.
+        ReceiptError: the receipt does not hold on this network.
+    """
+    start = decode(Genesis, read_file(genesis / GENESIS_FILE if genesis.is_dir() else genesis))
+    shown = decode(Receipt, read_file(receipt))
+    body = check_receipt(shown, start)
+    return Verified(
+        chain=start.chain,
+        height=shown.header.height,
+        time=shown.header.time,
+        tx_id=shown.result.tx_id,
+        sponsor=body.sponsor,
+        messages=_tags(body),
+        code=shown.result.code,
+        signed_by=tuple(vote.validator for vote in shown.votes),
+        validators=sum(member.validator for member in start.members),
+    )
+
+
+def read_file(path: Path) -> bytes:
+    """A file that a person named.
+
+    Raises:
+        FileError: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise FileError(reason=error.strerror or type(error).__name__) from None
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file that a person named; an older one is replaced.
+
+    Raises:
+        FileError: it cannot be written.
+    """
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise FileError(reason=error.strerror or type(error).__name__) from None
+
+
+def tx_of(home: Home, height: Height, tag: str) -> Digest | None:
+    """The transaction of a block that carried a message of this kind; None where several did."""
+    if height < 1:
+        return None
+    line = _line(home.network.engine.newest().block(height))
+    found = [one.tx_id for one in line.transactions if any(name.startswith(tag) for name in one.messages)]
+    return found[0] if len(found) == 1 else None
+
+
+def _line(stored: StoredBlock) -> BlockLine:
+    lines: list[TxLine] = []
+    for tx, result in zip(stored.block.txs, stored.results, strict=True):
+        try:
+            body = read(tx).body
+            lines.append(TxLine(result.tx_id, body.sponsor, _tags(body), result.code, len(tx)))
+        except MalformedError:
+            lines.append(TxLine(result.tx_id, "", (), result.code, len(tx)))
+    return BlockLine(
+        height=stored.header.height,
+        time=stored.header.time,
+        app_hash=stored.header.app_hash,
+        signed_by=tuple(vote.validator for vote in stored.votes),
+        transactions=tuple(lines),
+    )
+
+
+def _tags(body: Body) -> tuple[str, ...]:
+    return tuple(str(message.__struct_config__.tag) for message in body.messages)
+
+
+_SEARCHED_BLOCKS = 10_000
+
+
+def _whole_id(home: Home, text: str) -> Digest:
+    try:
+        if len(text) == 64:
+            return bytes.fromhex(text)
+    except ValueError:
+        raise UnknownTransactionError(tx_id=text) from None
+    replica = home.network.engine.newest()
+    found: set[Digest] = set()
+    if len(text) >= 6:
+        for height in range(replica.height, max(0, replica.height - _SEARCHED_BLOCKS), -1):
+            results = replica.block(height).results
+            found.update(result.tx_id for result in results if result.tx_id.hex().startswith(text))
+    if len(found) != 1:
+        raise UnknownTransactionError(tx_id=text, found=len(found))
+    return found.pop()

@@ -1,0 +1,87 @@
+"""Every way in which a command cannot go on by itself. What a person reads of them is in `told.py`."""
+
+from salus.core.errors import MalformedError, RefusalError, UnavailableError
+
+
+class UnknownPersonError(RefusalError):
+    """There is no such person: people are named as `clinician@mercy` or `patient:1`."""
+
+    code = "cli.unknown_person"
+
+
+class UnknownPatientError(RefusalError):
+    """No patient has this number here."""
+
+    code = "cli.unknown_patient"
+
+
+class UnknownMemberError(RefusalError):
+    """No member of this network has this name."""
+
+    code = "cli.unknown_member"
+
+
+class UnknownDocumentError(RefusalError):
+    """No document that may be seen here has this id."""
+
+    code = "cli.unknown_document"
+
+
+class AmbiguousDocumentError(RefusalError):
+    """Several documents begin with this id: give more of it."""
+
+    code = "cli.ambiguous_document"
+
+
+class UnknownRuleError(RefusalError):
+    """The consent has no such rule."""
+
+    code = "cli.unknown_rule"
+
+
+class NotTheirsError(RefusalError):
+    """This person may not do this: another kind of person does."""
+
+    code = "cli.not_theirs"
+
+
+class CustodialError(RefusalError):
+    """A hospital keeps this patient's keys, so nobody acts with a device of the patient."""
+
+    code = "cli.custodial"
+
+
+class NoWitnessError(RefusalError):
+    """The witness must be another hospital that writes about this patient."""
+
+    code = "cli.no_witness"
+
+
+class UnknownTransactionError(RefusalError):
+    """The ledger holds no such transaction."""
+
+    code = "cli.unknown_transaction"
+
+
+class FileError(UnavailableError):
+    """A file cannot be read or written: check its path, its rights, and the space left on the disk."""
+
+    code = "cli.file"
+
+
+class ConnectionLostError(UnavailableError):
+    """The running network went away before it had answered; what was asked may have been done."""
+
+    code = "cli.connection_lost"
+
+
+class AlreadyUpError(UnavailableError):
+    """The network in this folder is up already, in another process."""
+
+    code = "cli.already_up"
+
+
+class WordError(MalformedError):
+    """A word, date or id is not one that is known here."""
+
+    code = "cli.word"

@@ -1,0 +1,101 @@
+"""A folder with a network in it, opened: what every command, the demo and the stories act on.
+
+    async with Home.open(Path("salus-data")) as home:
+        patient = await new_patient(home, ["mercy", "st-luke"])
+
+`home.network` runs; `home.people` knows who is who. What people do is in `actions/`, one module per kind of deed, as
+plain functions that take a home and return plain results.
+"""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from salus.cli.identity import PatientName, Who
+from salus.cli.people import Patient, People, reader_of
+from salus.contracts.members.messages import Genesis
+from salus.node.member import Member
+from salus.node.network import Network, Settings, found, usual_names
+from salus.sdk.gateway import Gateway
+from salus.sdk.reader import Reader
+
+USUAL_FOLDER = "salus-data"
+FOLDER_VARIABLE = "SALUS_HOME"
+MEMBERS = 4
+
+
+def home_folder(given: Path | None) -> Path:
+    """The folder that a command means: the one given, else that of the environment, else `salus-data` here."""
+    return given or Path(os.environ.get(FOLDER_VARIABLE) or USUAL_FOLDER)
+
+
+def found_home(folder: Path, members: int = MEMBERS, jurisdiction: str = "us") -> Genesis:
+    """Make a new network of this many members.
+
+    Raises:
+        FolderError: the folder cannot be written, or holds a network already.
+    """
+    return found(folder, usual_names(members), jurisdiction=jurisdiction)
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """A running network and its people."""
+
+    network: Network
+    people: People
+
+    @staticmethod
+    @asynccontextmanager
+    async def open(folder: Path, settings: Settings | None = None) -> "AsyncIterator[Home]":
+        """Open the network in a folder and let it run until the end of the block.
+
+        Raises:
+            NotANetworkError: there is none.
+            FolderInUseError: another process has it open.
+        """
+        async with Network(folder, settings) as network:
+            people = People(network)
+            try:
+                yield Home(network, people)
+            finally:
+                people.close()
+
+    @property
+    def folder(self) -> Path:
+        """Where it lies."""
+        return self.network.folder
+
+    def member(self, name: str) -> Member:
+        """A member of the network.
+
+        Raises:
+            UnknownMemberError: there is none of this name.
+        """
+        return self.people.member(name)
+
+    def patient(self, number: int) -> Patient:
+        """A patient, with the rules in force.
+
+        Raises:
+            UnknownPatientError: nobody has this number.
+        """
+        return self.people.patient(number)
+
+    def gateway(self, patient: Patient, via: str | None = None) -> Gateway:
+        """The member through which a patient acts: any will do; usually the custodian, else the first writer."""
+        usual = patient.custodian or next(iter(patient.writers), self.network.members[0].name)
+        return self.member(via or usual).gateway
+
+    async def reader(self, who: Who, via: str | None = None) -> tuple[Member, Reader]:
+        """A person as one who reads, and the member through which they do.
+
+        Raises:
+            UnknownMemberError, UnknownPatientError: there is no such person.
+        """
+        if isinstance(who, PatientName):
+            patient = self.patient(who.number)
+            return self.member(self.gateway(patient, via).member), Reader(patient.wallet.device_key())
+        return self.member(who.member), reader_of(await self.people.staff(who))

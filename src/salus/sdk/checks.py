@@ -1,0 +1,250 @@
+"""Checks 2 to 5 of reading: headers, leaves, shares and keys, each named party by what it signed itself.
+
+Whatever several seats say alike is checked once. A record counts as known when one seat's header opens a leaf of a
+batch on the ledger; who then left it out is judged in `omissions`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+from salus.contracts.members.messages import Committee
+from salus.contracts.records.batch import (
+    DIGEST_BYTES,
+    key_commitment,
+    share_context,
+    share_contexts_prefix,
+    share_row,
+)
+from salus.contracts.records.header import Header, RecordId, leaf
+from salus.contracts.records.messages import Anchor
+from salus.contracts.records.reads import batch_of
+from salus.contracts.records.tables import OVERRIDES, Batch
+from salus.core.errors import MalformedError, UnavailableError
+from salus.core.ids import BatchId, ChainId, Digest, MemberId, Seat
+from salus.core.wire import decode
+from salus.crypto.merkle import root_of_many
+from salus.crypto.shares import combine, deal_batch, faulty, threshold
+from salus.keeper.messages import BatchProof, Item
+from salus.machine.view import View
+from salus.sdk.hearing import Heard
+from salus.sdk.views import Findings, Gap
+from salus.sdk.wanted import Wanted
+
+Place = tuple[MemberId, BatchId]
+
+
+@dataclass(slots=True)
+class Known:
+    """A record that some seat's header opened on the ledger."""
+
+    header: Header
+    batch: Batch
+    obligations: frozenset[str]
+    share_hashes: bytes | None = None
+    shares: dict[Seat, bytes] = field(default_factory=dict)
+
+
+class Checks:
+    """The checks of one view. `known` grows with each answer."""
+
+    def __init__(self, view: View, committee: Committee, wanted: Wanted, findings: Findings) -> None:
+        self._view = view
+        self._committee = committee
+        self._wanted = wanted
+        self._findings = findings
+        self._batches = _Batches(view, wanted)
+        self._spoilt: set[tuple[MemberId, Place]] = set()  # Whose answer on a batch was thrown out, and named.
+        self.known: dict[RecordId, Known] = {}
+
+    # Checks 2 to 4: headers, leaves, shares.
+
+    def take(self, one: Heard) -> None:
+        """Take one seat's answer in, as far as it leads to the ledger."""
+        proofs = {(proof.author, proof.batch_id): proof for proof in one.answer.proofs}
+        for place, items in self._by_batch(one).items():
+            batch = self._batches.opened(place, items, proofs.get(place))
+            if batch is None:
+                self._spoilt.add((one.member, place))
+                self._findings.accuse(one.member, "wrong_header", items[0][1].record)
+                continue
+            for item, header in items:
+                # Overridden by now, though not yet when that seat decided: no lie, and not current either.
+                if self._wanted.selection.history or not self._batches.is_overridden(header.record):
+                    known = self.known.setdefault(header.record, Known(header, batch, frozenset(item.obligations)))
+                    self._take_share(known, item, one)
+
+    def _by_batch(self, one: Heard) -> dict[Place, list[tuple[Item, Header]]]:
+        grouped: dict[Place, list[tuple[Item, Header]]] = {}
+        for data in one.answer.items:
+            try:
+                item = decode(Item, data)
+                header = decode(Header, item.header)
+            except MalformedError:
+                self._findings.accuse(one.member, "wrong_header")
+                continue
+            if header.subject != self._wanted.subject:
+                self._findings.accuse(one.member, "wrong_header", header.record)
+                continue
+            grouped.setdefault((header.record.author, header.record.batch_id), []).append((item, header))
+        return grouped
+
+    def _take_share(self, known: Known, item: Item, one: Heard) -> None:
+        start = DIGEST_BYTES * (one.seat - 1)
+        hashes = item.share_hashes
+        is_whole = len(hashes) == DIGEST_BYTES * len(self._committee.seats)
+        if not is_whole or sha256(item.share).digest() != hashes[start : start + DIGEST_BYTES]:
+            self._findings.accuse(one.member, "bad_share", known.header.record)
+            return
+        known.share_hashes = hashes
+        known.obligations |= frozenset(item.obligations)
+        known.shares[one.seat] = item.share
+
+    def omissions(self, heard: Sequence[Heard]) -> None:
+        """Who left out what f+1 others gave *at the same height*: there all decide alike, from the same state.
+
+        A seat that never signed for the batch lacks it until its author's outbox has dealt to it; one whose store was
+        made anew after the batch has lost it, and says so itself. Whoever else leaves a record out holds it back.
+        """
+        accused = {(accusation.member, accusation.record) for accusation in self._findings.accusations}
+        for one in heard:
+            peers = {other.seat for other in heard if other.height == one.height}
+            for record_id, known in self.known.items():
+                if one.seat in known.shares or (one.member, record_id) in accused:
+                    continue
+                if (one.member, (record_id.author, record_id.batch_id)) in self._spoilt:
+                    continue
+                if len(peers & known.shares.keys()) <= faulty(len(self._committee.seats)):
+                    continue
+                if one.seat not in self._batches.signed_by(record_id, known.batch):
+                    self._findings.notice(one.member, "lacks_record", record_id)
+                elif known.batch.height <= one.answer.head.since:
+                    self._findings.notice(one.member, "lost_record", record_id)
+                else:
+                    self._findings.accuse(one.member, "omitted_record", record_id)
+
+    # Check 5: keys.
+
+    def keys(self) -> tuple[dict[RecordId, bytes], list[Gap]]:
+        """Combine any `t` shares of each record, in one go for all records that the same seats serve."""
+        need = threshold(len(self._committee.seats))
+        gaps: list[Gap] = []
+        groups: dict[tuple[Seat, ...], list[Known]] = {}
+        for known in self.known.values():
+            have = tuple(sorted(known.shares)[:need])
+            if len(have) < need:
+                gaps.append(Gap(known.header.record, "too_few_shares"))
+            else:
+                groups.setdefault(have, []).append(known)
+        keys: dict[RecordId, bytes] = {}
+        for have, group in groups.items():
+            combined = combine({seat: b"".join([known.shares[seat] for known in group]) for seat in have})
+            found = [combined[at : at + DIGEST_BYTES] for at in range(0, len(combined), DIGEST_BYTES)]
+            for known, key, is_right in zip(group, found, self._dealt_again(group, found), strict=True):
+                record = known.header.record
+                if is_right:
+                    keys[record] = key
+                else:
+                    gaps.append(Gap(record, "inconsistent_dealer"))
+                    self._findings.accuse(record.author, "inconsistent_dealer", record)
+        return keys, gaps
+
+    def _dealt_again(self, group: Sequence[Known], keys: Sequence[bytes]) -> list[bool]:
+        chain, seats = self._view.chain, len(self._committee.seats)
+        contexts = [share_context(_prefix(chain, known, seats), known.header.record.index) for known in group]
+        dealt = deal_batch(keys, contexts, seats=seats, threshold=threshold(seats))
+        verdicts: list[bool] = []
+        for place, (known, key) in enumerate(zip(group, keys, strict=True)):
+            at = DIGEST_BYTES * place
+            hashes = b"".join([sha256(blob[at : at + DIGEST_BYTES]).digest() for blob in dealt])
+            header = known.header
+            is_committed = key_commitment(chain=chain, record=header.record, key=key) == header.key_com
+            verdicts.append(is_committed and hashes == known.share_hashes)
+        return verdicts
+
+
+class _Batches:
+    """What the reader's own final state says of batches, and whether answers lead there."""
+
+    def __init__(self, view: View, wanted: Wanted) -> None:
+        self._view = view
+        self._committee = wanted.committee
+        self._seen: dict[tuple[MemberId, BatchId, bytes, bytes], Batch | None] = {}
+        self._leaves: dict[tuple[bytes, bytes], Digest] = {}
+        self._rows: dict[bytes, Digest] = {}
+        self._overridden: dict[Place, set[int]] = {}
+        self._signed: dict[Place, frozenset[Seat]] = {}
+
+    def opened(self, place: Place, items: Sequence[tuple[Item, Header]], proof: BatchProof | None) -> Batch | None:
+        """The batch on the ledger that these headers and share hashes open; none if they do not."""
+        if proof is None:
+            return None
+        leaves = {header.record.index: self._leaf(item) for item, header in items}
+        rows = {header.record.index: self._row(item.share_hashes) for item, header in items}
+        fingerprint = sha256(b"".join(leaves.values()) + b"".join(rows.values())).digest()
+        key = (*place, fingerprint, sha256(proof.leaf_proof + proof.row_proof).digest())
+        if key not in self._seen:
+            self._seen[key] = self._check(place, leaves, rows, proof)
+        return self._seen[key]
+
+    def is_overridden(self, record: RecordId) -> bool:
+        """Whether another version, or nothing, stands in a record's place."""
+        place = (record.author, record.batch_id)
+        found = self._overridden.get(place)
+        if found is None:
+            found = self._overridden[place] = {key[2] for key, _ in OVERRIDES.items(self._view.state, *place)}
+        return record.index in found
+
+    def signed_by(self, record: RecordId, batch: Batch) -> frozenset[Seat]:
+        """Seats whose receipts stand in the batch's anchor on the ledger: they signed that they hold it."""
+        place = (record.author, record.batch_id)
+        signed = self._signed.get(place)
+        if signed is None:
+            signed = self._signed[place] = self._receipts(place, batch)
+        return signed
+
+    def _receipts(self, place: Place, batch: Batch) -> frozenset[Seat]:
+        try:
+            accepted = self._view.accepted(batch.height)
+        except UnavailableError:
+            return frozenset()  # This view began from a snapshot: without the proof nobody is accused.
+        anchors = (m for sponsor, m in accepted if isinstance(m, Anchor) and (sponsor, m.batch_id) == place)
+        return frozenset(receipt.seat for anchor in anchors for receipt in anchor.receipts)
+
+    def _check(
+        self, place: Place, leaves: Mapping[int, Digest], rows: Mapping[int, Digest], proof: BatchProof
+    ) -> Batch | None:
+        batch = batch_of(self._view.state, *place)
+        if batch is None or batch.committee != self._committee:
+            return None
+        try:
+            is_open = root_of_many(leaves, proof.leaf_proof) == batch.root
+            is_shared = root_of_many(rows, proof.row_proof) == batch.share_root
+        except MalformedError:
+            return None
+        return batch if is_open and is_shared else None
+
+    def _leaf(self, item: Item) -> Digest:
+        key = (item.salt, item.header)
+        found = self._leaves.get(key)
+        if found is None:
+            found = self._leaves[key] = leaf(item.salt, item.header)
+        return found
+
+    def _row(self, hashes: bytes) -> Digest:
+        found = self._rows.get(hashes)
+        if found is None:
+            found = self._rows[hashes] = share_row(hashes)
+        return found
+
+
+def _prefix(chain: ChainId, known: Known, seats: int) -> bytes:
+    return share_contexts_prefix(
+        chain=chain,
+        author=known.header.record.author,
+        batch_id=known.header.record.batch_id,
+        committee=known.batch.committee,
+        epoch=known.batch.epoch,
+        seats=seats,
+        threshold=threshold(seats),
+    )

@@ -1,0 +1,218 @@
+"""Dealing a batch to its committee: blobs into vaults, one envelope of shares to each seat, as often as it takes.
+
+This is the half of an author that speaks with keepers and vaults; which batch there is to deal, and what becomes of it,
+is in `author.py`. Dealing is deterministic: repeated, it sends the same shares.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+
+from salus.contracts.members.messages import Committee
+from salus.contracts.members.reads import member_of
+from salus.contracts.records.batch import (
+    DIGEST_BYTES,
+    leaf_levels,
+    row_levels,
+    share_context,
+    share_contexts_prefix,
+    share_row,
+)
+from salus.contracts.records.header import Header, leaf
+from salus.contracts.records.messages import SeatReceipt
+from salus.core.errors import SalusError
+from salus.core.ids import Digest, MemberId, Seat, SubjectId
+from salus.core.transport import ask
+from salus.core.wire import encode, reopen
+from salus.crypto.hpke import seal
+from salus.crypto.shares import deal_batch, faulty, quorum, threshold
+from salus.crypto.signatures import verify
+from salus.keeper.messages import (
+    BatchShares,
+    Deposit,
+    Deposited,
+    DepositRefused,
+    Entry,
+    PolicyDeposit,
+    Signed,
+    batch_statement,
+    info,
+)
+from salus.sdk.author_store import AuthorStore, OwnEntry, Plan
+from salus.sdk.consent import deposit_with
+from salus.sdk.gateway import Gateway, seats_of
+from salus.vault.messages import BlobsKept, PutBlobs, kept_statement
+from salus.vault.places import keepers_of
+from salus.vault.vault import BlobStore
+
+
+class Dealer:
+    """What an author does with the keepers and vaults of a committee. Keeps nothing of its own."""
+
+    def __init__(self, gateway: Gateway, store: AuthorStore, blobs: BlobStore) -> None:
+        self._gateway = gateway
+        self._store = store
+        self._blobs = blobs  # The member's own vault, on its own disk.
+
+    def _roots(
+        self, plan: Plan, own: Mapping[SubjectId, list[OwnEntry]], committee: Committee
+    ) -> tuple[Digest, Digest]:
+        entries = by_index(own)
+        _, hashes = self._dealt(plan, entries, committee)
+        leaves = {entry.index: leaf(entry.salt, entry.header) for entry in entries}
+        rows = {entry.index: share_row(one) for entry, one in zip(entries, hashes, strict=True)}
+        return leaf_levels(leaves, plan.dummy_seed)[-1], row_levels(rows, plan.dummy_seed)[-1]
+
+    def _dealt(self, plan: Plan, entries: Sequence[OwnEntry], committee: Committee) -> tuple[list[bytes], list[bytes]]:
+        """Shares per seat (32 bytes per entry, joined), and per entry the joined hashes of all seats' shares."""
+        seats = len(committee.seats)
+        prefix = share_contexts_prefix(
+            chain=self._gateway.chain,
+            author=self._gateway.member,
+            batch_id=plan.batch_id,
+            committee=plan.committee,
+            epoch=plan.epoch,
+            seats=seats,
+            threshold=threshold(seats),
+        )
+        contexts = [share_context(prefix, entry.index) for entry in entries]
+        shares = deal_batch([entry.key for entry in entries], contexts, seats=seats, threshold=threshold(seats))
+        ends = range(0, DIGEST_BYTES * len(entries), DIGEST_BYTES)
+        hashes = [b"".join([sha256(blob[at : at + DIGEST_BYTES]).digest() for blob in shares]) for at in ends]
+        return shares, hashes
+
+    async def _put_blobs(self, plan: Plan, own: Mapping[SubjectId, list[OwnEntry]], committee: Committee) -> bool:
+        """Blobs into the vaults that are to keep them; whether all have signed that they do."""
+        members = [holder.member for holder in committee.seats]
+        digests = [blob for entry in by_index(own) for blob in reopen(Header, entry.header).blobs]
+        by_vault: dict[MemberId, list[Digest]] = {}
+        for digest in digests:
+            for member in keepers_of(digest, members):
+                by_vault.setdefault(member, []).append(digest)
+        by_vault.pop(self._gateway.member, None)  # The own vault has them all.
+        signed = self._store.vault_receipts(plan.batch_id)
+        missing = {vault: wanted for vault, wanted in by_vault.items() if vault not in signed}
+        replies = await asyncio.gather(*(self._put(plan, vault, wanted) for vault, wanted in missing.items()))
+        kept = {vault: reply for vault, reply in zip(missing, replies, strict=True) if reply is not None}
+        if kept:
+            self._store.keep_vault_receipts(plan.batch_id, kept)
+        return len(kept) == len(missing)
+
+    async def _put(self, plan: Plan, vault: MemberId, digests: list[Digest]) -> BlobsKept | None:
+        """One vault's part; its receipt, or none where it is away or signed something else."""
+        read = self._blobs.read(self._gateway.member, plan.batch_id, digests)
+        put = PutBlobs(batch_id=plan.batch_id, blobs=tuple(blob for blob in read if blob is not None))
+        try:
+            kept = await ask(self._gateway.transport, vault, put, BlobsKept)
+        except SalusError:
+            return None  # The outbox asks again.
+        statement = kept_statement(
+            chain=self._gateway.chain,
+            vault=vault,
+            author=self._gateway.member,
+            batch_id=plan.batch_id,
+            digests=tuple(sorted(digests)),
+            good_until=kept.good_until,
+        )
+        member = member_of(self._gateway.view.state, vault)
+        return kept if member is not None and verify(member.keys.keeper, statement, kept.signature) else None
+
+    async def _deposit(
+        self, plan: Plan, own: Mapping[SubjectId, list[OwnEntry]], committee: Committee
+    ) -> list[SeatReceipt] | DepositRefused:
+        """Envelopes to all seats: receipts by rising seat, or the indices that a quorum will not take."""
+        entries = by_index(own)
+        shares, hashes = self._dealt(plan, entries, committee)
+        replies = await asyncio.gather(
+            *(
+                self._deposit_one(plan, own, entries, shares[seat - 1], hashes, seat, committee)
+                for seat, _ in seats_of(committee)
+            ),
+            return_exceptions=True,
+        )
+        receipts = [
+            SeatReceipt(seat=reply.seat, good_until=reply.good_until, signature=reply.signature)
+            for reply in replies
+            if isinstance(reply, Deposited)
+        ]
+        refused = [reply for reply in replies if isinstance(reply, DepositRefused)]
+        for reply in replies:
+            if isinstance(reply, BaseException) and not isinstance(reply, SalusError):
+                raise reply
+        # What f+1 seats refuse, at least one honest seat refuses; one liar alone makes no dummy of a record.
+        counts = Counter(index for reply in refused for index in set(reply.indices))
+        barred = {index for index, count in counts.items() if count > faulty(len(committee.seats))}
+        indices = tuple(sorted(barred & {entry.index for entry in entries}))
+        if len(receipts) < quorum(len(committee.seats)) and indices:
+            return DepositRefused(indices=indices)
+        return receipts
+
+    async def _deposit_one(
+        self,
+        plan: Plan,
+        own: Mapping[SubjectId, list[OwnEntry]],
+        entries: Sequence[OwnEntry],
+        shares: bytes,
+        hashes: Sequence[bytes],
+        seat: Seat,
+        committee: Committee,
+    ) -> Deposited | DepositRefused:
+        body = encode(
+            BatchShares(
+                chain=self._gateway.chain,
+                author=self._gateway.member,
+                batch_id=plan.batch_id,
+                committee=plan.committee,
+                epoch=plan.epoch,
+                seat=seat,
+                root=plan.root,
+                share_root=plan.share_root,
+                dummy_seed=plan.dummy_seed,
+                entries=tuple(
+                    Entry(
+                        index=entry.index,
+                        salt=entry.salt,
+                        header=entry.header,
+                        share=shares[DIGEST_BYTES * place : DIGEST_BYTES * (place + 1)],
+                        share_hashes=hashes[place],
+                    )
+                    for place, entry in enumerate(entries)
+                ),
+            )
+        )
+        signed = Signed(body=body, signature=self._gateway.key.sign(batch_statement(body)))
+        holder = committee.seats[seat - 1]
+        deposit = Deposit(seat=seat, sealed=seal(holder.sealing, encode(signed), info(self._gateway.chain, "deposit")))
+        reply = await self._ask_seat(holder.member, deposit)
+        if isinstance(reply, DepositRefused) and await self._remind_of_policies(reply, own, seat, committee):
+            reply = await self._ask_seat(holder.member, deposit)
+        return reply
+
+    async def _ask_seat(self, member: MemberId, deposit: Deposit) -> Deposited | DepositRefused:
+        reply = await ask(self._gateway.transport, member, deposit, Deposited, DepositRefused)
+        assert isinstance(reply, Deposited | DepositRefused)
+        return reply
+
+    async def _remind_of_policies(
+        self, refused: DepositRefused, own: Mapping[SubjectId, list[OwnEntry]], seat: Seat, committee: Committee
+    ) -> bool:
+        """A keeper that lost its store knows no policy: send the versions held here; whether there were any."""
+        gone = set(refused.indices)
+        sent = False
+        for subject, entries in own.items():
+            copy = self._store.copy(subject) if any(entry.index in gone for entry in entries) else None
+            if copy is None:
+                continue
+            deposit = PolicyDeposit(policy=copy[0], evidence=None, cosignature=None)
+            try:
+                await deposit_with(self._gateway, seat, committee.seats[seat - 1], deposit)
+            except SalusError:
+                continue  # Not the version in force: the keeper was right to refuse.
+            sent = True
+        return sent
+
+
+def by_index(own: Mapping[SubjectId, list[OwnEntry]]) -> list[OwnEntry]:
+    """All entries of a batch, by rising index."""
+    return sorted((entry for entries in own.values() for entry in entries), key=lambda entry: entry.index)
