@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 from difflib import get_close_matches
 
 from salus.cli.errors import WordError
-from salus.core.ids import Purpose, TimeMs
+from salus.core.ids import FhirType, Purpose, TimeMs
 
 PURPOSES: dict[str, str] = {
     "TREAT": "treatment",
@@ -149,3 +149,17 @@ def _unknown(what: str, given: str, known: list[str]) -> WordError:
     close = [lower[match] for match in get_close_matches(given.lower(), list(lower), n=3)]
     like = close or known[:6]
     return WordError(what=what, given=given, like=", ".join(dict.fromkeys(like)))
+
+
+def type_of(text: str) -> FhirType:
+    """A FHIR R4 resource type.
+
+    Raises:
+        WordError: R4 has no such type.
+    """
+    from salus.fhir.tables import RESOURCE_TYPES
+
+    by_lower = {name.lower(): name for name in RESOURCE_TYPES}
+    if text.lower() not in by_lower:
+        raise _unknown("type", text, sorted(RESOURCE_TYPES))
+    return FhirType(by_lower[text.lower()])

@@ -120,8 +120,19 @@ def prove_many(levels: Levels, indices: Sequence[int]) -> bytes:
     Raises:
         BadProofError: no index, one out of range, or not strictly ascending.
     """
+    return prove_alike((levels,), indices)[0]
+
+
+def prove_alike(trees: Sequence[Levels], indices: Sequence[int]) -> list[bytes]:
+    """As `prove_many`, for the same indices in each of several trees.
+
+    Raises:
+        BadProofError: as `prove_many`.
+    """
     missing = [(height, DIGEST_BYTES * place) for height, place in _missing(_checked(indices))]
-    return b"".join([levels[height][start : start + DIGEST_BYTES] for height, start in missing])
+    return [
+        b"".join([levels[height][start : start + DIGEST_BYTES] for height, start in missing]) for levels in trees
+    ]
 
 
 def root_of_many(leaves: Mapping[int, Digest], proof: bytes) -> Digest:

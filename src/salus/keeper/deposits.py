@@ -26,7 +26,7 @@ from salus.core.errors import MalformedError
 from salus.core.ids import HOUR_MS, BatchId, Digest, MemberId, SubjectId, TimeMs
 from salus.core.wire import Record, decode, encode, reopen
 from salus.crypto.hpke import OpeningKey
-from salus.crypto.merkle import Levels, prove_many
+from salus.crypto.merkle import Levels, prove_alike
 from salus.crypto.signatures import SigningKey, verify
 from salus.keeper.errors import (
     DepositConflictError,
@@ -231,11 +231,8 @@ class Deposits:
             holdings: list[dict[str, object]] = []
             for subject, entries in by_subject.items():
                 indices = [entry.index for entry, _ in entries]
-                holding = Holding(
-                    entries=tuple(entry for entry, _ in entries),
-                    leaf_proof=prove_many(leaves, indices),
-                    row_proof=prove_many(rows, indices),
-                )
+                leaf_proof, row_proof = prove_alike((leaves, rows), indices)
+                holding = Holding(tuple([entry for entry, _ in entries]), leaf_proof, row_proof)
                 tag = self._store.tag(subject)
                 holdings.append({"tag": tag, **place, "wrapped": self._store.wrapped(tag, encode(holding), context)})
             upsert(connection, HOLDINGS, holdings)
@@ -253,6 +250,8 @@ def check_shares(shares: BatchShares, seats: int) -> tuple[dict[SubjectId, list[
     leaves: dict[int, Digest] = {}
     rows: dict[int, Digest] = {}
     start = DIGEST_BYTES * (shares.seat - 1)
+    end, hashes_bytes = start + DIGEST_BYTES, DIGEST_BYTES * seats
+    batch_id, author = shares.batch_id, shares.author
     previous = -1
     for entry in shares.entries:
         index, share_hashes = entry.index, entry.share_hashes
@@ -261,15 +260,11 @@ def check_shares(shares: BatchShares, seats: int) -> tuple[dict[SubjectId, list[
         except MalformedError:
             raise InconsistentDealerError(reason="no header", index=index) from None
         record = header.record
-        if index <= previous or (record.index, record.batch_id, record.author) != (
-            index,
-            shares.batch_id,
-            shares.author,
-        ):
+        if index <= previous or record.index != index or record.batch_id != batch_id or record.author != author:
             raise InconsistentDealerError(reason="a header of another place", index=index)
-        if len(share_hashes) != DIGEST_BYTES * seats or len(entry.share) != SHARE_BYTES:
+        if len(share_hashes) != hashes_bytes or len(entry.share) != SHARE_BYTES:
             raise InconsistentDealerError(reason="not one share hash per seat", index=index)
-        if sha256(entry.share).digest() != share_hashes[start : start + DIGEST_BYTES]:
+        if sha256(entry.share).digest() != share_hashes[start:end]:
             raise InconsistentDealerError(reason="a share is not its hash", index=index)
         leaves[index] = leaf(entry.salt, entry.header)
         rows[index] = share_row(share_hashes)

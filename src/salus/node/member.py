@@ -127,7 +127,7 @@ class Member:
             digests = [
                 digest
                 for digest in self.keeper.deposits.blobs_in(author, batch_id)
-                if self.name in keepers_of(digest, members)
+                if self.name == author or self.name in keepers_of(digest, members)
             ]
             peers = [member for member in dict.fromkeys([*members, author]) if member != self.name]
             mended += await self.vault.repair(author, batch_id, digests, peers)

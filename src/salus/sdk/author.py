@@ -40,7 +40,7 @@ from salus.crypto.shares import quorum
 from salus.keeper.keeper import HeldFound, HeldWanted
 from salus.keeper.messages import DepositRefused
 from salus.sdk.author_store import AuthorStore, OwnEntry, Plan, Stage, Supersedes
-from salus.sdk.dealing import Dealer, by_index
+from salus.sdk.dealing import Dealer, Fresh, blobs_of, by_index
 from salus.sdk.errors import (
     LedgerRefusedError,
     NoSuchSubjectError,
@@ -52,6 +52,7 @@ from salus.sdk.gateway import Gateway, new_id, new_secret, seats_of
 from salus.vault.vault import BlobStore
 
 TERM_BUCKET = 8
+_PADDING = tuple(f"padding:{number}" for number in range(TERM_BUCKET))
 REFUSED_FOR_GOOD = {  # However often it is tried: what the batch would supersede is not there to be superseded.
     error.code for error in (AlreadyOverriddenError, BatchNotFoundError, TargetTwiceError, TargetInOwnBatchError)
 }
@@ -87,9 +88,21 @@ class _Draft:
 
     plan: Plan
     own: dict[SubjectId, list[OwnEntry]]
-    blobs: dict[Digest, bytes]
+    fresh: Fresh
     places: dict[int, int]  # Document's place in the call → index.
     sources: list[tuple[bytes, bytes, int]]
+
+
+class _Tokens(dict[str, Token]):
+    """A patient's terms as this author blinds them, each worked out once."""
+
+    def __init__(self, term_key: bytes) -> None:
+        super().__init__()
+        self._term_key = term_key
+
+    def __missing__(self, term: str) -> Token:
+        token = self[term] = blind(self._term_key, term)
+        return token
 
 
 class Author(Dealer):
@@ -98,7 +111,7 @@ class Author(Dealer):
     def __init__(self, gateway: Gateway, store: AuthorStore, blobs: BlobStore) -> None:
         super().__init__(gateway, store, blobs)
         self._under_way: set[BatchId] = set()  # Batches that a call works on: no other may begin with them.
-        self._tokens: dict[tuple[SubjectId, bytes], dict[str, Token]] = {}
+        self._tokens: dict[tuple[SubjectId, bytes], _Tokens] = {}
 
     async def seal(self, documents: Sequence[NewDocument]) -> SealedBatch:
         """Seal up to 1,024 documents of patients of one committee; final on return.
@@ -112,9 +125,9 @@ class Author(Dealer):
         assert 0 < len(documents) <= LEAVES_PER_BATCH, "A batch has 1 to 1,024 documents."
         committee_id = self._committee_of(documents)
         draft = self._draft(documents, committee_id)
-        self._blobs.keep(self._gateway.member, draft.plan.batch_id, draft.blobs)
+        self._blobs.keep(self._gateway.member, draft.plan.batch_id, draft.fresh.blobs)
         self._store.keep_plan(draft.plan, draft.own, draft.sources)
-        with self._working_on(draft.plan.batch_id):
+        with self._working_on(draft.plan.batch_id, draft.fresh):
             plan, is_durable = await self._carry_out(draft.plan, draft.own)
         own = {entry.index for entries in draft.own.values() for entry in entries}
         author = self._gateway.member
@@ -243,7 +256,7 @@ class Author(Dealer):
             height=0,
             tx_id=NO_DIGEST,
         )
-        draft = _Draft(plan=plan, own={}, blobs={}, places={}, sources=[])
+        draft = _Draft(plan=plan, own={}, fresh=Fresh(blobs={}), places={}, sources=[])
         indices = secrets.SystemRandom().sample(range(LEAVES_PER_BATCH), len(documents))
         randomness = os.urandom(64 * len(documents))
         for place, (document, index) in enumerate(zip(documents, indices, strict=True)):
@@ -257,7 +270,7 @@ class Author(Dealer):
             for place, d in enumerate(documents)
             if d.replaces is not None
         )
-        root, share_root = self._roots(plan, draft.own, committee)
+        root, share_root = self._roots(plan, draft.own, committee, draft.fresh)
         draft.plan = replace(plan, root=root, share_root=share_root, supersedes=supersedes)
         return draft
 
@@ -266,7 +279,7 @@ class Author(Dealer):
         chain = self._gateway.chain
         sealed = seal_chunks(key, document_context(chain, record), document.data)
         blobs = tuple(sha256(blob).digest() for blob in sealed)
-        draft.blobs.update(zip(blobs, sealed, strict=True))
+        draft.fresh.blobs.update(zip(blobs, sealed, strict=True))
         terms, explicit = self._blinded(document)
         header = Header(
             subject=document.subject,
@@ -292,18 +305,11 @@ class Author(Dealer):
         if tokens is None:
             if len(self._tokens) >= 4096:
                 self._tokens.clear()
-            tokens = self._tokens[document.subject, link.term_key] = {}
-
-        def token(term: str) -> Token:
-            known = tokens.get(term)
-            if known is None:
-                known = tokens[term] = blind(link.term_key, term)
-            return known
-
+            tokens = self._tokens[document.subject, link.term_key] = _Tokens(link.term_key)
         missing = -len(document.terms) % TERM_BUCKET if document.terms else TERM_BUCKET
-        filling = [token(f"padding:{number}") for number in range(missing)]
-        terms = tuple(sorted([*map(token, document.terms), *filling]))
-        return terms, padded_explicit(tuple(token(term) for term in document.explicit))
+        terms = [tokens[term] for term in (*document.terms, *_PADDING[:missing])]
+        terms.sort()
+        return tuple(terms), padded_explicit(tuple([tokens[term] for term in document.explicit]))
 
     # Steps 2, 5 and 6.
 
@@ -337,12 +343,15 @@ class Author(Dealer):
             raise
 
     @contextmanager
-    def _working_on(self, batch_id: BatchId) -> Iterator[None]:
+    def _working_on(self, batch_id: BatchId, fresh: Fresh | None = None) -> Iterator[None]:
         self._under_way.add(batch_id)
+        if fresh is not None:
+            self._fresh[batch_id] = fresh
         try:
             yield
         finally:
             self._under_way.discard(batch_id)
+            self._fresh.pop(batch_id, None)
 
     def _leave_out(self, plan: Plan, own: dict[SubjectId, list[OwnEntry]], indices: Sequence[int]) -> None:
         gone = set(indices)
@@ -386,8 +395,7 @@ class Author(Dealer):
         return own
 
     def _check_own_blobs(self, plan: Plan, own: Mapping[SubjectId, list[OwnEntry]]) -> None:
-        digests = [blob for entry in by_index(own) for blob in reopen(Header, entry.header).blobs]
-        if None in self._blobs.read(self._gateway.member, plan.batch_id, digests):
+        if None in self._blobs.read(self._gateway.member, plan.batch_id, blobs_of(by_index(own))):
             raise OwnStoreError(reason="ciphertext of a plan is missing", batch_id=plan.batch_id)
 
     def _source_key(self, subject: SubjectId, source: str) -> bytes:

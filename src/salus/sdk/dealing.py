@@ -6,7 +6,9 @@ is in `author.py`. Dealing is deterministic: repeated, it sends the same shares.
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from hashlib import sha256
 
 from salus.contracts.members.messages import Committee
@@ -22,7 +24,7 @@ from salus.contracts.records.batch import (
 from salus.contracts.records.header import Header, leaf
 from salus.contracts.records.messages import SeatReceipt
 from salus.core.errors import SalusError
-from salus.core.ids import Digest, MemberId, Seat, SubjectId
+from salus.core.ids import BatchId, Digest, Epoch, MemberId, Seat, SubjectId
 from salus.core.transport import ask
 from salus.core.wire import encode, reopen
 from salus.crypto.hpke import seal
@@ -47,6 +49,14 @@ from salus.vault.places import keepers_of
 from salus.vault.vault import BlobStore
 
 
+@dataclass(slots=True)
+class Fresh:
+    """What a batch that was just drafted still has in memory, so that it is neither read nor dealt a second time."""
+
+    blobs: dict[Digest, bytes]
+    dealt: tuple[Epoch, list[OwnEntry], list[bytes], list[bytes]] | None = None  # Entries, shares, hashes.
+
+
 class Dealer:
     """What an author does with the keepers and vaults of a committee. Keeps nothing of its own."""
 
@@ -54,12 +64,15 @@ class Dealer:
         self._gateway = gateway
         self._store = store
         self._blobs = blobs  # The member's own vault, on its own disk.
+        self._fresh: dict[BatchId, Fresh] = {}
 
     def _roots(
-        self, plan: Plan, own: Mapping[SubjectId, list[OwnEntry]], committee: Committee
+        self, plan: Plan, own: Mapping[SubjectId, list[OwnEntry]], committee: Committee, fresh: Fresh | None = None
     ) -> tuple[Digest, Digest]:
         entries = by_index(own)
-        _, hashes = self._dealt(plan, entries, committee)
+        shares, hashes = self._dealt(plan, entries, committee)
+        if fresh is not None:
+            fresh.dealt = plan.epoch, entries, shares, hashes
         leaves = {entry.index: leaf(entry.salt, entry.header) for entry in entries}
         rows = {entry.index: share_row(one) for entry, one in zip(entries, hashes, strict=True)}
         return leaf_levels(leaves, plan.dummy_seed)[-1], row_levels(rows, plan.dummy_seed)[-1]
@@ -85,7 +98,8 @@ class Dealer:
     async def _put_blobs(self, plan: Plan, own: Mapping[SubjectId, list[OwnEntry]], committee: Committee) -> bool:
         """Blobs into the vaults that are to keep them; whether all have signed that they do."""
         members = [holder.member for holder in committee.seats]
-        digests = [blob for entry in by_index(own) for blob in reopen(Header, entry.header).blobs]
+        fresh = self._fresh.get(plan.batch_id)
+        digests = list(fresh.blobs) if fresh is not None else blobs_of(by_index(own))
         by_vault: dict[MemberId, list[Digest]] = {}
         for digest in digests:
             for member in keepers_of(digest, members):
@@ -101,8 +115,7 @@ class Dealer:
 
     async def _put(self, plan: Plan, vault: MemberId, digests: list[Digest]) -> BlobsKept | None:
         """One vault's part; its receipt, or none where it is away or signed something else."""
-        read = self._blobs.read(self._gateway.member, plan.batch_id, digests)
-        put = PutBlobs(batch_id=plan.batch_id, blobs=tuple(blob for blob in read if blob is not None))
+        put = PutBlobs(batch_id=plan.batch_id, blobs=self._own_blobs(plan.batch_id, digests))
         try:
             kept = await ask(self._gateway.transport, vault, put, BlobsKept)
         except SalusError:
@@ -118,12 +131,29 @@ class Dealer:
         member = member_of(self._gateway.view.state, vault)
         return kept if member is not None and verify(member.keys.keeper, statement, kept.signature) else None
 
+    def _own_blobs(self, batch_id: BatchId, digests: list[Digest]) -> tuple[bytes, ...]:
+        fresh = self._fresh.get(batch_id)
+        if fresh is not None:
+            return tuple(fresh.blobs[digest] for digest in digests)
+        return tuple(blob for blob in self._blobs.read(self._gateway.member, batch_id, digests) if blob is not None)
+
+    def _dealt_once(
+        self, plan: Plan, entries: list[OwnEntry], committee: Committee
+    ) -> tuple[list[bytes], list[bytes]]:
+        """As `_dealt`; from memory, if it was these entries that were just dealt."""
+        fresh = self._fresh.get(plan.batch_id)
+        if fresh is not None and fresh.dealt is not None:
+            epoch, dealt_entries, shares, hashes = fresh.dealt
+            if epoch == plan.epoch and dealt_entries == entries:
+                return shares, hashes
+        return self._dealt(plan, entries, committee)
+
     async def _deposit(
         self, plan: Plan, own: Mapping[SubjectId, list[OwnEntry]], committee: Committee
     ) -> list[SeatReceipt] | DepositRefused:
         """Envelopes to all seats: receipts by rising seat, or the indices that a quorum will not take."""
         entries = by_index(own)
-        shares, hashes = self._dealt(plan, entries, committee)
+        shares, hashes = self._dealt_once(plan, entries, committee)
         replies = await asyncio.gather(
             *(
                 self._deposit_one(plan, own, entries, shares[seat - 1], hashes, seat, committee)
@@ -205,12 +235,15 @@ class Dealer:
             if copy is None:
                 continue
             deposit = PolicyDeposit(policy=copy[0], evidence=None, cosignature=None)
-            try:
-                await deposit_with(self._gateway, seat, committee.seats[seat - 1], deposit)
-            except SalusError:
-                continue  # Not the version in force: the keeper was right to refuse.
             sent = True
+            with suppress(SalusError):  # Not the version in force: it still tells whose cell to ask peers for.
+                await deposit_with(self._gateway, seat, committee.seats[seat - 1], deposit)
         return sent
+
+
+def blobs_of(entries: Iterable[OwnEntry]) -> list[Digest]:
+    """Digests of all ciphertext that these entries' headers name."""
+    return [blob for entry in entries for blob in reopen(Header, entry.header).blobs]
 
 
 def by_index(own: Mapping[SubjectId, list[OwnEntry]]) -> list[OwnEntry]:

@@ -1,7 +1,8 @@
 """A member's vault: packs of ciphertext in a folder or an S3-compatible store, served by permission, mended by copy.
 
 A blob goes to a reader only for a request that this member's own keeper has permitted, and to another vault only if
-that vault is one of those that keep it. Whatever is read is checked against its digest: a wrong blob counts as lost.
+that vault is one of those that keep it, or its author's own. Whatever is read is checked against its digest: a wrong
+blob counts as lost.
 """
 
 import os
@@ -191,10 +192,12 @@ class Vault:
         return self._read(get.wanted, lambda want: want.digest in permitted)
 
     async def copy(self, sender: MemberId, copy: CopyBlobs) -> Blobs:
-        """Blobs for another vault that is to keep them too."""
+        """Blobs for another vault that is to keep them too: its author's, or one of those that readers ask."""
         return self._read(
             copy.wanted,
-            lambda want: sender in keepers_of(want.digest, self._members_of(want.author, want.batch_id)),
+            lambda want: (
+                sender == want.author or sender in keepers_of(want.digest, self._members_of(want.author, want.batch_id))
+            ),
         )
 
     async def repair(

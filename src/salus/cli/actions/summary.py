@@ -38,6 +38,7 @@ _DATES = (
     "birthDate",
 )
 _WIDTH_MAX = 72
+_DECODER = msgspec.json.Decoder(dict[str, Any], float_hook=str)  # Decimals stay as they were written.
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class Summary:
 def summary_of(data: bytes) -> Summary:
     """The line for one document; empty where it is no JSON object."""
     try:
-        tree = msgspec.json.decode(data, type=dict[str, Any])
+        tree = _DECODER.decode(data)
     except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError):
         return Summary("", "", "")
     source = f"{tree.get('resourceType', '')}/{tree.get('id', '')}"

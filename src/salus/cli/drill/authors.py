@@ -27,7 +27,7 @@ FORGED = Document("forged", FhirType("Observation"), "2024-01-01")
 OWN_ACCESS = Purpose("PATRQT")  # A patient's own reading.
 
 
-@attack("stranger writing to a subject", guard="salus.keeper.deposits.Deposits._refused")
+@attack("stranger writing to a subject", guard="salus.keeper.deposits.Deposits._may_write")
 async def stranger_writes(world: World) -> Outcome:
     """Let northgate, which learnt a patient's handle, seal a record about a patient it does not treat."""
     patient = await world.new_patient({"mercy": ()})
@@ -70,12 +70,10 @@ async def withdraws_anothers(world: World) -> Outcome:
 async def custodian_reads(world: World) -> Outcome:
     """Let mercy, which keeps a patient's keys, enter a device of its own and read what northgate wrote."""
     patient = await _with_custodians_device(world)
-    refused = ""
     try:
         view = await _read_as_patient(world, patient, "mercy")
     except PeerRefusalError as refusal:
-        refused = refusal.said
-        return verdict(False, refused, "keeper.person")
+        return verdict(False, refusal.said, "keeper.person")
     return verdict("scan" in sources(patient, view), "an answer", "keeper.person")
 
 

@@ -57,7 +57,7 @@ async def entries_dropped(world: World) -> Outcome:
     return _judged(await _log_of(world))
 
 
-@attack("log entry rewritten in the store", guard="salus.keeper.access_log.log_entry_digest", harmful=True)
+@attack("log entry rewritten in the store", guard="salus.keeper.messages.log_entry_digest", harmful=True)
 async def entry_rewritten_in_store(world: World) -> Outcome:
     """A keeper's operator, with the keeper's key, puts another entry in the place of an older one."""
     await _used_twice(world)
@@ -93,7 +93,8 @@ async def _used_twice(world: World) -> None:
     await world.network.tend()
     log = await _log_of(world)
     must(not log.faults, "every log is whole before")
-    must(log.anchored == len(log.entries) > 0, "roots on the ledger cover every entry")
+    must(len(log.entries) > 0, "there is a trace")
+    must(not world.network[LIAR].keeper.log.has_news, "a root on the ledger covers it")
 
 
 async def _log_of(world: World) -> PatientLog:

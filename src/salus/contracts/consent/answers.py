@@ -1,8 +1,8 @@
 """What one rule of the patient answers about one record: permit, deny, or nothing.
 
-A rule is bound first to what many records share (reader, purpose, time, author; then type), which drops most rules; only
-its terms are left for each record. The deepest matching exception wins; among siblings deny beats permit. Where a rule
-lacks tokens for the author it answers the narrowest thing it could have: no record becomes open because of what a
+A rule is bound first to what many records share (reader, purpose, time, author, then type), which drops most rules;
+only its terms are left for each record. The deepest matching exception wins; among siblings deny beats permit. Where a
+rule lacks tokens for the author it answers the narrowest thing it could have: no record becomes open because of what a
 keeper cannot match.
 """
 

@@ -64,7 +64,7 @@ class Plan:
         denies = [(r, said) for r, said in answers if said.effect is Effect.DENY and r.rule_id not in set_aside]
         if denies:
             return _deny(*(_refusal(rule, said) for rule, said in denies))
-        if permits and frozenset[Token]().union(*(said.names for _, said in permits)).issuperset(explicit):
+        if permits and all(any(token in said.names for _, said in permits) for token in explicit):
             duties = self.duties.union(*(said.obligations for _, said in permits))
             return _permit(duties, *(Reason(ReasonCode.PATIENT_PERMITS, rule.rule_id.hex()) for rule, _ in permits))
         # Permits that leave something unnamed count as silence, so that giving one never takes access away.

@@ -1,0 +1,108 @@
+"""`consent`: how long a patient's word takes to count everywhere.
+
+Grant: from the wallet's change to the first verified document of a fresh request. Revocation: from the wallet's change
+until a request that was open, and had just been served, is answered by every seat with nothing. Floor: the envelopes
+and durable writes that the protocol asks of four members for each, bare and one after the other.
+"""
+
+import asyncio
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from salus.cli.bench.figures import RUNS_MIN, Figure, Outcome, Stopwatch, at_most, median_ms, percentiles
+from salus.cli.bench.stage import Patient, Stage, everything, stage
+from salus.core.wire import replace
+from salus.crypto.hpke import OpeningKey, seal
+from salus.node.member import Member
+from salus.sdk import consent
+from salus.sdk.reader import Reader
+from salus.sdk.wallet import Wallet
+
+NAME = "consent"
+TARGETS = {"grant_p95_ms": at_most(80), "revoke_p95_ms": at_most(80)}
+_WARM_UP = 3
+_FLOOR_RUNS = 10
+_MEMBERS = 4
+# Per member: the policy to its keeper and to it as a writer; then the ask and the answer.
+_ENVELOPES = 4 * _MEMBERS
+# Per member: the policy at its keeper and its desk, the block that advances the cell, the log entry.
+_WRITES_REVOKE = 4 * _MEMBERS
+_WRITES_GRANT = _WRITES_REVOKE + _MEMBERS  # And the block with the request.
+_ENVELOPE_BYTES = 4096
+_WRITE_BYTES = 4096
+
+
+def measure(folder: Path | None = None, *, short: bool = False) -> Outcome:
+    """A grant and a revocation in turn, of one patient with one record; `short` takes three of each."""
+    return asyncio.run(_measure(folder, 3 if short else RUNS_MIN + 10))
+
+
+async def _measure(folder: Path | None, runs: int) -> Outcome:
+    grant, revoke = Stopwatch(), Stopwatch()
+    async with stage(folder) as scene:
+        author, member, *_ = scene.network.members
+        patient, reader = await scene.patient(), await scene.reader(member)
+        await scene.seal(author, scene.documents(patient.subject, 1))
+        shut, opened = patient.wallet, replace(patient.wallet, rules=everything(member.name))
+        for _ in range(runs + _WARM_UP):
+            await _turn(scene, patient, reader, (shut, opened), grant, revoke)
+        floors = _floors(scene.folder.parent)
+    laps = slice(_WARM_UP, None)
+    figures: dict[str, Figure] = percentiles("grant", grant.samples_ms[laps])
+    return Outcome(NAME, figures | percentiles("revoke", revoke.samples_ms[laps]), TARGETS, floors)
+
+
+async def _turn(
+    scene: Stage,
+    patient: Patient,
+    reader: Reader,
+    wallets: tuple[Wallet, Wallet],
+    grant: Stopwatch,
+    revoke: Stopwatch,
+) -> None:
+    shut, opened = wallets
+    wallet_at, member = scene.network.members[:2]
+    with grant.lap():
+        await consent.change(wallet_at.gateway, shut, opened)
+        reading = member.reading(reader, patient.wanted)
+        unified = await reading.read()
+    assert len(unified.view.records) == 1, "The grant does not hold."
+    with revoke.lap():
+        await consent.change(wallet_at.gateway, opened, shut)
+        unified = await reading.read()
+    assert unified.view.answered == len(scene.network.members), "A seat did not answer."
+    assert not unified.view.records and not unified.view.gaps, "The revocation does not hold everywhere."
+    _check_vaults(scene, member)
+
+
+def _check_vaults(scene: Stage, reading: Member) -> None:
+    """No vault may serve what was open before."""
+    for member in scene.network.members:
+        permitted = member.keeper.answers.permitted.values()
+        assert not any(one.blobs for one in permitted if one.member == reading.name), "A vault would still serve."
+
+
+def _floors(folder: Path) -> dict[str, Figure]:
+    with tempfile.TemporaryFile(dir=folder) as file:
+
+        def write() -> None:
+            os.write(file.fileno(), bytes(_WRITE_BYTES))
+            os.fsync(file.fileno())
+
+        grant = median_ms(_bare(_WRITES_GRANT, write), _FLOOR_RUNS)
+        revoke = median_ms(_bare(_WRITES_REVOKE, write), _FLOOR_RUNS)
+    return {"bare_grant_p50_ms": grant, "bare_revoke_p50_ms": revoke}
+
+
+def _bare(writes: int, write: Callable[[], None]) -> Callable[[], None]:
+    key, message = OpeningKey(bytes(32)), bytes(_ENVELOPE_BYTES)
+
+    def work() -> None:
+        for _ in range(_ENVELOPES):
+            key.open(seal(key.public, message, b"bench"), b"bench")
+        for _ in range(writes):
+            write()
+
+    return work

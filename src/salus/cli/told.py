@@ -1,0 +1,132 @@
+"""What a person reads of an error, and the exit code a script gets: the one place where errors leave this program.
+
+0  done
+1  it ran, and what it checked does not hold
+2  the command line is not one that Salus knows
+3  refused: a rule says no; ask otherwise
+4  malformed: mend what was sent
+5  unavailable: wait, try again
+6  integrity: what is stored contradicts itself; look before going on
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from salus.core.errors import IntegrityError, MalformedError, RefusalError, SalusError, UnavailableError
+
+USAGE = 2
+EXITS: dict[type[SalusError], tuple[str, int]] = {
+    RefusalError: ("refused", 3),
+    MalformedError: ("malformed", 4),
+    UnavailableError: ("unavailable", 5),
+    IntegrityError: ("integrity", 6),
+}
+BY_FAMILY = {
+    "refused": "Nothing was changed. Ask otherwise.",
+    "malformed": "Nothing was changed. Mend what was given and try again.",
+    "unavailable": "Wait a little, then try the same again; to repeat it is harmless.",
+    "integrity": "Stop here: keep a copy of the folder and let whoever runs this member look at it.",
+}
+TO_DO = {
+    "cells.closed": "The patient has ended this consent for good; nothing follows from here.",
+    "cells.frozen": "The record is frozen. The patient opens it again: salus consent thaw --as patient:N",
+    "cells.stale_version": "The consent has changed meanwhile. Look at it and try again: salus consent show",
+    "cli.already_up": "Use it as it is: other commands find it by themselves. To stop it, press Ctrl-C where it runs.",
+    "cli.ambiguous_document": "Type more of the id, as `salus read` shows it.",
+    "cli.connection_lost": "Look at what was done before you repeat it: salus ledger show",
+    "cli.custodial": "The patient claims the record first: salus patient claim --as patient:N --witness MEMBER "
+    "--evidence FILE",
+    "cli.file": "Check the path, its owner and rights, and the space left on the disk.",
+    "cli.no_witness": "Name another hospital that writes about this patient, or claim without one and wait 24 hours.",
+    "cli.not_theirs": "Act as the right person: --as patient:1, or --as clinician@mercy",
+    "cli.unknown_document": "See what there is: salus read --as … --patient …",
+    "cli.unknown_member": "See who takes part: salus ledger show",
+    "cli.unknown_patient": "See who is known here: salus patient list",
+    "cli.unknown_person": "Say who acts: --as patient:1, or --as clinician@mercy (also emergency, researcher, clerk, "
+    "auditor)",
+    "cli.unknown_rule": "See the rules and their numbers: salus consent show --as patient:N",
+    "cli.unknown_transaction": "See the newest ones: salus ledger show",
+    "cli.word": "Use one of the words shown above.",
+    "consent.bad_period": "The period of the data is empty, or outside the years 1900 to 2099.",
+    "engines.disk_full": "Make space on the disk; nothing that was acknowledged is lost.",
+    "engines.folder_in_use": "Another program has this folder open. If it is `salus up`, wait until it serves; else "
+    "let that program end.",
+    "engines.not_writable": "Give yourself the right to write into the folder, or choose another: --home DIR",
+    "engine.not_final": "Too few members are up. Bring them back; the same command can be repeated.",
+    "engine.receipt": "This receipt proves nothing on this network. Check that the genesis file is the right one.",
+    "keeper.break_glass": 'Act with an emergency role and type a reason: --as emergency@MEMBER --reason "…"',
+    "keeper.log_overdue": "The keepers' logs are being anchored; try again in a minute.",
+    "keeper.person": "The person's key or credential does not hold here. A patient whose keys a hospital keeps cannot "
+    "read as themselves: salus patient claim",
+    "keeper.quota": "The daily number is used up. For break-glass a second emergency person may sign: "
+    "--second emergency-2@MEMBER",
+    "keeper.stale": "The keepers are catching up; try again in a moment.",
+    "keeper.widening_waits": "A hospital that keeps a patient's keys may not widen access alone: show evidence and a "
+    "second hospital's signature (--evidence FILE --witness MEMBER), or repeat it after 24 hours.",
+    "node.folder": "Check the folder's owner and rights, and the space left on the disk. A network that is here "
+    "already is used by: salus up",
+    "node.key_file": "Restore the file from a backup: what it protects cannot be opened without it.",
+    "node.not_a_network": "Make a network here with `salus up` (or `salus new`), or name another folder: --home DIR",
+    "sdk.no_such_subject": "The hospital is not linked to this patient. The patient links it: salus patient link "
+    "--as patient:N --to MEMBER",
+    "sdk.not_a_writer": "The patient names the hospital as a writer: salus patient link --as patient:N --to MEMBER",
+    "sdk.old_wallet": "Use the wallet that owns the record now; this one's keys no longer count.",
+    "sdk.too_few_seats": "Too few keepers answered. Bring members back; the same command can be repeated.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An error, ready to be shown."""
+
+    code: str
+    family: str
+    sentence: str
+    to_do: str
+    facts: dict[str, str]
+    exit_code: int
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """For people."""
+        facts = ", ".join(f"{name}: {value}" for name, value in self.facts.items())
+        return (f"salus: {self.sentence}{f' ({facts})' if facts else ''} [{self.code}]", f"       {self.to_do}")
+
+    @property
+    def as_json(self) -> dict[str, object]:
+        """For programs."""
+        shown = {"code": self.code, "family": self.family, "message": self.sentence, "to_do": self.to_do}
+        return {"error": {**shown, "facts": self.facts}}
+
+
+def tell(error: SalusError) -> Told:
+    """Say what happened and what to do. What a peer or the ledger said counts more than that it said no."""
+    family, exit_code = family_of(type(error))
+    said = error.facts.get("said")
+    cause = by_code(said) if isinstance(said, str) else None
+    kind = cause or type(error)
+    code = kind.code if cause else error.code
+    hidden = ("said", "peer") if cause else ()
+    facts = {k: v.hex() if isinstance(v, bytes) else str(v) for k, v in error.facts.items() if k not in hidden}
+    return Told(code, family, _sentence(kind), TO_DO.get(code, BY_FAMILY[family]), facts, exit_code)
+
+
+def family_of(kind: type[SalusError]) -> tuple[str, int]:
+    """A class's family and exit code; what has no family of its own is an alarm."""
+    return next((shown for family, shown in EXITS.items() if issubclass(kind, family)), EXITS[IntegrityError])
+
+
+def by_code(code: str) -> type[SalusError] | None:
+    """The class that bears a code, among those that are loaded."""
+    return next((kind for kind in every_error() if kind.code == code), None)
+
+
+def every_error(root: type[SalusError] = SalusError) -> Iterator[type[SalusError]]:
+    """All classes of errors that are loaded, families first."""
+    for kind in root.__subclasses__():
+        yield kind
+        yield from every_error(kind)
+
+
+def _sentence(kind: type[SalusError]) -> str:
+    return " ".join((kind.__doc__ or kind.code).split("\n\n")[0].split())

@@ -1,0 +1,52 @@
+"""Each attack fails against the code as it is, and succeeds against the code without the guard it aims at."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from salus.cli.drill import authors, consents, ledger, reading, replays
+from salus.cli.drill.attack import ATTACKS, Attack, MissedError, must, verdict
+from salus.cli.drill.command import carry_out
+from salus.cli.drill.world import new_world
+from tests.drill.guards import GUARDS
+from tests.drill.patches import apply
+
+FAMILIES = {module.__name__.rsplit(".", 1)[-1] for module in (authors, consents, ledger, reading, replays)}
+ATTACKS_HERE: Mapping[str, Attack] = {name: one for name, one in ATTACKS.items() if one.family in FAMILIES}
+
+
+def test_an_attack_that_missed_its_guard_has_shown_nothing() -> None:
+    with pytest.raises(MissedError):
+        verdict(False, said="machine.expired", expected="machine.bad_signature")
+    with pytest.raises(MissedError):
+        must(False, "the permit works")
+
+
+def test_an_attack_has_succeeded_where_the_forbidden_thing_happened_whatever_was_said() -> None:
+    assert verdict(True, said="machine.expired", expected="machine.expired").result == "SUCCEEDED"
+
+
+def test_every_attack_has_the_guard_that_it_aims_at_in_the_table() -> None:
+    assert set(GUARDS) == set(ATTACKS_HERE)
+    for name, one in ATTACKS_HERE.items():
+        targets = [target for target, _ in GUARDS[name]]
+        assert any(target.removesuffix(".__code__") == one.guard for target in targets), name
+
+
+def test_every_attack_says_in_one_sentence_what_it_tries() -> None:
+    for one in ATTACKS_HERE.values():
+        assert one.about.endswith("."), one.name
+
+
+async def test_no_attack_succeeds_against_the_code_as_it_is() -> None:
+    outcomes = {one.name: outcome async for one, outcome in carry_out(list(ATTACKS_HERE.values()))}
+    assert set(outcomes) == set(ATTACKS_HERE)
+    assert {name: outcome for name, outcome in outcomes.items() if outcome.result != "refused"} == {}
+
+
+@pytest.mark.parametrize("name", sorted(GUARDS))
+async def test_an_attack_succeeds_without_its_guard(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with new_world() as world:
+        apply(monkeypatch, GUARDS[name])
+        outcome = await ATTACKS[name].carry_out(world)
+    assert outcome.result == "SUCCEEDED", outcome.evidence

@@ -1,0 +1,217 @@
+"""A crash at every durable step of sealing, linking, advancing, releasing and anchoring, in both of its forms.
+
+*Failed and not kept*: the process ends before the write is durable. *Failed but kept*: it ends right after. All objects
+are dropped as they are, the folder is opened again, and then: nothing acknowledged is lost, nothing else is half
+visible, the outbox finishes, all roots agree, and whatever failed can be done again without doubles.
+"""
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from salus.core.errors import SalusError
+from salus.core.wire import replace
+from salus.node.network import Network, Settings, found, usual_names
+from salus.sdk import consent
+from salus.sdk.author_store import Stage as Progress
+from salus.sdk.reader import Reader
+from salus.sdk.wallet import Wallet
+from tests.node.stage import Clock, Stage, data_of, documents, permit, shown
+
+BATCH = ("a", "b", "c")
+
+
+class Crash(Exception):
+    """The process ends here."""
+
+
+@dataclass
+class CrashAt:
+    """Ends the process at one point, once; remembers all it passed."""
+
+    point: str = ""
+    passed: list[str] = field(default_factory=list)
+
+    def hit(self, point: str) -> None:
+        self.passed.append(point)
+        if point == self.point:
+            self.point = ""
+            raise Crash(point)
+
+
+@dataclass
+class Story:
+    """What has been acknowledged so far, and who is in it."""
+
+    on: Stage
+    wallet: Wallet
+    reader: Reader
+    acknowledged: set[str] = field(default_factory=set)
+
+    async def seal(self) -> None:
+        """One document takes the place of an older one, two are new."""
+        author = self.on["mercy"].author
+        older = author.version_of(self.wallet.subject, "old")
+        fresh = [doc for doc in documents(self.wallet, *BATCH) if not was_sealed(self.on, self.wallet, doc.source)]
+        if fresh:
+            fresh[0] = replace_document(fresh[0], replaces=older) if fresh[0].source == "a" else fresh[0]
+            await author.seal(fresh)
+        self.acknowledged.add("seal")
+
+    async def advance(self) -> None:
+        """A grant."""
+        granted = replace(self.wallet, rules=(permit("st-luke"),))
+        await consent.change(self.on["mercy"].gateway, self.wallet, granted)
+        self.acknowledged.add("advance")
+
+    async def link(self) -> None:
+        """A link arrives and is accepted."""
+        held = self.on["mercy"].store.copy(self.wallet.subject)
+        assert held is not None
+        await consent.send_link(self.on["mercy"].gateway, self.wallet, held[0], self.on["mercy"].name, "CODE")
+        self.on["mercy"].desk.accept_link("CODE", "again")
+        self.acknowledged.add("link")
+
+    async def release(self) -> None:
+        """A read through the keepers, and one of the author's own."""
+        mercy = await self.on.clinician("mercy")
+        await self.on.view("st-luke", self.reader, self.wallet)
+        await self.on["mercy"].reading(mercy, self.on.wanted(self.wallet)).read()
+        self.acknowledged.add("release")
+
+    async def tend(self) -> None:
+        """Log roots onto the ledger, batches to all seats."""
+        for member in self.on.network.members:
+            await member.tend()
+        self.acknowledged.add("tend")
+
+    async def seal_without_a_keeper(self) -> None:
+        """Final, not durable: the outbox has something to do."""
+        self.on.network.switchboard.off_line.add(self.on["northgate"].name)
+        await self.seal()
+        self.on.network.switchboard.off_line.clear()
+        await self.on["mercy"].author.work_outbox()
+
+
+Step = Callable[[Story], Awaitable[None]]
+BLOCKS = ("ledger.mercy.block", "ledger.northgate.block")
+MATRIX: dict[str, tuple[Step, tuple[str, ...]]] = {
+    "sealing": (
+        Story.seal,
+        ("author.plan", "vault.pack", "author.vault_receipts", "keeper.deposit", "author.durable", *BLOCKS),
+    ),
+    "outbox": (Story.seal_without_a_keeper, ("author.final", "author.durable", "keeper.deposit")),
+    "linking": (Story.link, ("author.waiting", "author.link", "author.taken")),
+    "advancing": (Story.advance, ("keeper.policy", "author.policy", *BLOCKS)),
+    "releasing": (Story.release, ("log.append", *BLOCKS)),
+    "anchoring": (Story.tend, ("log.root", "log.anchored", "keeper.drop", *BLOCKS)),
+}
+CASES = [
+    (name, f"{point}:{when}")
+    for name, (_, points) in MATRIX.items()
+    for point in points
+    for when in ("before", "after")
+]
+
+
+@pytest.mark.parametrize(("name", "point"), CASES, ids=lambda value: value)
+async def test_a_crash_leaves_nothing_or_a_whole(tmp_path: Path, name: str, point: str) -> None:
+    clock, faults = Clock(), CrashAt()
+    found(tmp_path, usual_names(4), chain="test", clock=clock)
+    network = Network(tmp_path, Settings(clock=clock, faults=faults, tend_every_s=None))
+    await network.start()
+    story = await begun(Stage(network, clock))
+    faults.point = point
+    with suppress(Crash, SalusError):
+        await MATRIX[name][0](story)
+    assert point in faults.passed, "The step does not pass this point: the matrix is out of date."
+    network.close()  # No orderly end: stores are let go as they are.
+    await network.engine.stop()
+
+    async with Network(tmp_path, Settings(clock=clock, tend_every_s=None)) as again:
+        story.on = Stage(again, clock)
+        await check(story)
+        await MATRIX[name][0](story)
+        await finished(story)
+
+
+async def begun(on: Stage) -> Story:
+    """A patient with one sealed document, read once, before anything fails."""
+    wallet = await on.patient("mercy")
+    await on.seal("mercy", wallet, "old")
+    reader = await on.clinician("st-luke")
+    story = Story(on, wallet, reader)
+    await on.view("st-luke", reader, wallet)
+    return story
+
+
+async def check(story: Story) -> None:
+    """What must hold right after the restart, before anything is tried again."""
+    on, author = story.on, story.on["mercy"].author
+    assert len({member.replica.header for member in on.network.members}) == 1, "Roots differ."
+    assert not author._store.plans(Progress.PLANNED), "A plan was left behind."
+    await author.work_outbox()
+    assert not author._store.plans(Progress.FINAL), "The outbox did not finish."
+    assert all(not member.keeper.log.broken_chains() for member in on.network.members)
+    seen = await seen_by_the_patient(story)
+    whole = sorted([data_of("a"), data_of("b"), data_of("c")])
+    assert seen in ([data_of("old")], whole), "A batch is half visible."
+    if "seal" in story.acknowledged:
+        assert seen == whole, "An acknowledged batch was lost."
+    shown_now = shown(await on.view("st-luke", story.reader, story.wallet))
+    assert shown_now in ([], seen)
+    if "advance" in story.acknowledged:
+        assert shown_now == seen, "An acknowledged grant was lost."
+    if "release" in story.acknowledged:
+        assert on["mercy"].own_log.entries(story.wallet.subject)
+
+
+async def finished(story: Story) -> None:
+    """After what failed was done again: every document once, all policies alike, logs whole."""
+    seen = await seen_by_the_patient(story)
+    for member in story.on.network.members:
+        await member.tend()
+    assert seen in ([data_of("old")], sorted(data_of(source) for source in BATCH))
+    assert len(seen) == len(set(seen))
+    commitments = {
+        held.commitment
+        for member in story.on.network.members
+        if (held := await member.keeper.policies.current(story.wallet.subject)) is not None
+    }
+    assert len(commitments) == 1
+    assert all(not member.keeper.log.broken_chains() for member in story.on.network.members)
+    assert all(not member.keeper.log.has_news for member in story.on.network.members)
+
+
+async def seen_by_the_patient(story: Story) -> list[bytes]:
+    view = await story.on.view("mercy", Reader(story.wallet.device_key()), story.wallet)
+    assert (view.accusations, view.gaps, view.notices) == ([], [], [])
+    return shown(view)
+
+
+def was_sealed(on: Stage, wallet: Wallet, source: str) -> bool:
+    return on["mercy"].author.was_sealed(wallet.subject, source, data_of(source)) is not None
+
+
+def replace_document(document: object, **changes: object) -> object:
+    from dataclasses import replace as changed
+
+    return changed(document, **changes)  # type: ignore[type-var]
+
+
+async def test_every_durable_step_of_a_whole_story_is_in_the_matrix(tmp_path: Path) -> None:
+    clock, faults = Clock(), CrashAt()
+    found(tmp_path, usual_names(4), chain="test", clock=clock)
+    async with Network(tmp_path, Settings(clock=clock, faults=faults, tend_every_s=None)) as network:
+        story = await begun(Stage(network, clock))
+        faults.passed.clear()
+        for step in (Story.seal, Story.link, Story.release, Story.advance, Story.tend):
+            await step(story)
+    named = {point for _, points in MATRIX.values() for point in points} | set(OTHER_MEMBERS)
+    assert {point.rsplit(":", 1)[0] for point in faults.passed} <= named
+
+
+OTHER_MEMBERS = ("ledger.st-luke.block", "ledger.lakeside.block")  # As the other two.

@@ -1,0 +1,65 @@
+"""Writes docs/reference/errors.md from the code: every stable code, its family, and what it says.
+
+Run `.venv/bin/python -m tools.make_reference`; a test compares the file with what this gives.
+"""
+
+import importlib
+import pkgutil
+from pathlib import Path
+
+import salus
+from salus.core.errors import IntegrityError, MalformedError, RefusalError, SalusError, UnavailableError
+
+FILE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "errors.md"
+FAMILIES: dict[type[SalusError], tuple[str, str]] = {
+    RefusalError: ("refused", "the sender asks otherwise"),
+    MalformedError: ("malformed", "the sender mends the bytes"),
+    UnavailableError: ("unavailable", "wait, try again"),
+    IntegrityError: ("integrity", "the operator looks; the node stops"),
+}
+
+
+def error_classes() -> list[type[SalusError]]:
+    """Every error of the package, by code."""
+    for module in pkgutil.walk_packages(salus.__path__, "salus."):
+        importlib.import_module(module.name)
+    found: list[type[SalusError]] = []
+    pending: list[type[SalusError]] = [SalusError]
+    while pending:
+        for one in pending.pop().__subclasses__():
+            if one.__module__.startswith("salus."):
+                found.append(one)
+                pending.append(one)
+    return sorted(set(found), key=lambda one: (one.code, one.__name__))
+
+
+def family_of(error: type[SalusError]) -> str:
+    """The word for an error's family."""
+    return next(word for family, (word, _) in FAMILIES.items() if issubclass(error, family))
+
+
+def text() -> str:
+    """The page."""
+    lines = [
+        "# Error codes",
+        "",
+        "Made by `tools/make_reference.py`. A code is stable and never reused. An error carries ids, codes and numbers,",
+        "never a person's data.",
+        "",
+        "| family | who acts |",
+        "| --- | --- |",
+        *(f"| {word} | {who} |" for word, who in FAMILIES.values()),
+        "",
+        "| code | family | says |",
+        "| --- | --- | --- |",
+    ]
+    for error in error_classes():
+        said = " ".join((error.__doc__ or "").strip().split("\n\n")[0].split())
+        lines.append(f"| `{error.code}` | {family_of(error)} | {said} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    FILE.parent.mkdir(parents=True, exist_ok=True)
+    FILE.write_text(text())
+    print(f"wrote {FILE.name}")
