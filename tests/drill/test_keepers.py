@@ -13,17 +13,16 @@ def test_every_attack_has_its_guard_in_the_table() -> None:
     check_table(NAMES, GUARDS)
 
 
-async def test_no_lie_gets_through() -> None:
+async def test_no_lie_gets_through_and_each_liar_is_named() -> None:
     outcomes = await outcomes_of(NAMES)
     assert list(outcomes) == NAMES
     assert {name: one for name, one in outcomes.items() if one.result == "SUCCEEDED"} == {}
-
-
-async def test_a_lying_keeper_is_named_and_the_reader_has_everything_all_the_same() -> None:
-    outcomes = await outcomes_of(names_in((keepers,)))
-    named = [one.evidence for one in outcomes.values() if one.result == "detected"]
-    assert len(named) == len(outcomes) - 1, "all but the pooled keepers, who are refused"
-    assert all(keepers.LIAR in evidence for evidence in named)
+    for module, liar in ((keepers, keepers.LIAR), (dealers, dealers.DEALER), (logs, logs.LIAR)):
+        for name in names_in((module,)):
+            is_whole_log_checked = (
+                name == "log entry rewritten in the store"
+            )  # By the keeper's own check, not a reader.
+            assert outcomes[name].result != "detected" or liar in outcomes[name].evidence or is_whole_log_checked, name
 
 
 @pytest.mark.parametrize("name", NAMES)

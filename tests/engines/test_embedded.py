@@ -383,7 +383,7 @@ async def test_a_burst_beyond_a_quota_takes_several_blocks_and_is_not_refused(tm
 
 
 async def test_a_queue_that_is_full_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("salus.engines.queue.QUEUE_BYTES_MAX", 1_000)
+    monkeypatch.setattr("salus.engines.queue.LINE_BYTES_MAX", 1_000)
     async with running(tmp_path, held=["mercy", "lakeside"]) as cluster:
         txs = [cluster.create(f"{number}") for number in range(8)]
         waiting = [asyncio.create_task(cluster.engine.submit(tx)) for tx in txs]

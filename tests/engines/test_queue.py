@@ -39,7 +39,7 @@ def taken(waiting: Queue, limits: Parameters = LIMITS, quota_bytes: int = 1 << 2
 
 def test_put_refuses_more_than_the_queue_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = create("mercy", 1), create("mercy", 2)
-    monkeypatch.setattr(queue, "QUEUE_BYTES_MAX", len(first))
+    monkeypatch.setattr(queue, "LINE_BYTES_MAX", len(first))
     waiting = filled(first)
     with pytest.raises(BusyError):
         waiting.put(second, read(second))
@@ -101,3 +101,22 @@ def test_a_cleared_queue_is_empty() -> None:
     waiting.clear()
     assert not waiting
     assert taken(waiting) == []
+
+
+def test_a_full_line_of_one_sponsor_keeps_no_other_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, theirs = create("lakeside", 1), freeze("mercy", 1)
+    monkeypatch.setattr(queue, "LINE_BYTES_MAX", max(len(first), len(theirs)))
+    waiting = filled(first)
+    with pytest.raises(BusyError):
+        waiting.put(create("lakeside", 2), read(create("lakeside", 2)))
+    waiting.put(theirs, read(theirs))
+    assert taken(waiting) == [first, theirs]
+
+
+def test_a_long_lane_wants_a_signature_before_it_grows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue, "UNVERIFIED_LANE_MAX", 2)
+    waiting = filled(freeze("mercy", 1))
+    assert not waiting.needs_proof(read(freeze("mercy", 2)))
+    waiting.put(freeze("mercy", 2), read(freeze("mercy", 2)))
+    assert waiting.needs_proof(read(freeze("mercy", 3)))
+    assert not waiting.needs_proof(read(freeze("lakeside", 3)))

@@ -67,7 +67,6 @@ async def test_every_flaw_of_an_asking_is_refused_in_its_order_and_leaves_no_ent
         opened = await on.open("st-luke", reader, wallet)
         opening = opened.opening
         stranger = replace_key(reader)
-        patient = Reader(wallet.device_key())
         table: list[tuple[str, type[SalusError], dict[str, object]]] = [
             ("an unknown committee", NotSeatedError, {"committee": bytes(16)}),
             ("another member's seat", NotSeatedError, {"seat": 2}),
@@ -100,9 +99,9 @@ async def test_every_flaw_of_an_asking_is_refused_in_its_order_and_leaves_no_ent
             answers.WAIT_FOR_HEIGHT_S = kept
         with pytest.raises(PersonError):
             await asked(on, await on.open("st-luke", stranger, wallet), stranger)
+        device = Reader((await on.patient("mercy")).device_key())
         with pytest.raises(PersonError):  # The device of another patient.
-            other_wallet = await on.patient("mercy")
-            await asked(on, await on.open("st-luke", Reader(other_wallet.device_key()), wallet), patient)
+            await asked(on, await on.open("st-luke", device, wallet), device)
         assert logged(on) == 0
         assert len((await asked(on, opened, reader)).items) == 1
         assert logged(on) == 1

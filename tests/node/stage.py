@@ -1,6 +1,5 @@
 """A real network on a clock that tests turn, with people, patients and documents in one line each."""
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -182,10 +181,3 @@ def shown(view: View) -> list[bytes]:
 def records_of(sealed: SealedBatch) -> Sequence[RecordId]:
     """The records of a batch, in the order of the call."""
     return [sealed.records[place] for place in sorted(sealed.records)]
-
-
-async def at_most(seconds: float, *, until: object) -> None:
-    """Give the loop time for what runs beside the test."""
-    async with asyncio.timeout(seconds):
-        while not until():  # type: ignore[operator]
-            await asyncio.sleep(0.005)

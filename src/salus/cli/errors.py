@@ -85,3 +85,15 @@ class WordError(MalformedError):
     """A word, date or id is not one that is known here."""
 
     code = "cli.word"
+
+
+class NotAReceiptError(MalformedError):
+    """The file is no receipt of Salus, or was cut short."""
+
+    code = "cli.not_a_receipt"
+
+
+class NotAGenesisError(MalformedError):
+    """The file is no genesis of Salus, or was cut short."""
+
+    code = "cli.not_a_genesis"

@@ -7,7 +7,6 @@
 plain functions that take a home and return plain results.
 """
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -21,14 +20,7 @@ from salus.node.network import Network, Settings, found, usual_names
 from salus.sdk.gateway import Gateway
 from salus.sdk.reader import Reader
 
-USUAL_FOLDER = "salus-data"
-FOLDER_VARIABLE = "SALUS_HOME"
 MEMBERS = 4
-
-
-def home_folder(given: Path | None) -> Path:
-    """The folder that a command means: the one given, else that of the environment, else `salus-data` here."""
-    return given or Path(os.environ.get(FOLDER_VARIABLE) or USUAL_FOLDER)
 
 
 def found_home(folder: Path, members: int = MEMBERS, jurisdiction: str = "us") -> Genesis:

@@ -176,3 +176,8 @@ def own_screen() -> Screen:
     is_terminal = sys.stdout.isatty()
     width = shutil.get_terminal_size().columns if is_terminal else PLAIN_WIDTH
     return Screen(is_terminal, width, Path.cwd())
+
+
+def counted(count: int, what: str) -> str:
+    """`1 gap`, `2 gaps`."""
+    return f"{count} {what}{'' if count == 1 else 's'}"

@@ -41,7 +41,7 @@ def run(act: Act, folder: Path | None, as_json: bool) -> None:
         return
     import asyncio  # A fifth of the time that `--help` may take.
 
-    from salus.cli.home import home_folder
+    from salus.cli.folder import home_folder
     from salus.cli.socket import forwarded
 
     place = home_folder(folder)

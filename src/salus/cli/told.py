@@ -38,6 +38,8 @@ TO_DO = {
     "--evidence FILE",
     "cli.file": "Check the path, its owner and rights, and the space left on the disk.",
     "cli.no_witness": "Name another hospital that writes about this patient, or claim without one and wait 24 hours.",
+    "cli.not_a_genesis": "Take the file `genesis` of the network's folder: --genesis DIR/genesis",
+    "cli.not_a_receipt": "Write it again: salus receipt TRANSACTION -o FILE",
     "cli.not_theirs": "Act as the right person: --as patient:1, or --as clinician@mercy",
     "cli.unknown_document": "See what there is: salus read --as … --patient …",
     "cli.unknown_member": "See who takes part: salus ledger show",

@@ -5,6 +5,8 @@ order they are declared), and carries a versioned tag. `decode` encodes again an
 map, or a trailing field is `MalformedError`. Field sizes are part of their types (`core.ids`).
 """
 
+from collections.abc import Sized
+from enum import Enum
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -19,6 +21,11 @@ class Struct(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
 
     What is frozen and holds only such values cannot be part of a cycle, so the cyclic collector is spared them all.
     """
+
+    def __repr__(self) -> str:
+        """Type, field names and sizes: bytes may be secrets and text a person's, and both would end in a log."""
+        shown = ", ".join(f"{name}={_harmless(getattr(self, name))}" for name in self.__struct_fields__)
+        return f"{type(self).__name__}({shown})"
 
 
 class Message(Struct, frozen=True):
@@ -77,6 +84,13 @@ def reopen(shape: type[T], data: bytes) -> T:
 def replace(value: T, **changes: object) -> T:
     """A copy with some fields changed."""
     return cast(T, msgspec.structs.replace(cast(Any, value), **changes))
+
+
+def _harmless(value: object) -> str:
+    if value is None or isinstance(value, bool | int | Enum | Struct):
+        return repr(value)
+    size = len(value) if isinstance(value, Sized) else 0
+    return f"<{size} {'bytes' if isinstance(value, bytes) else type(value).__name__}>"
 
 
 def _shape_name(shape: object) -> str:

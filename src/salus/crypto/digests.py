@@ -5,6 +5,7 @@ different lists of parts, or two different purposes, never share an input.
 """
 
 import hmac
+from functools import cache
 from hashlib import sha256
 
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -24,12 +25,16 @@ def digest(data: bytes) -> Digest:
 
 def tagged(tag: str, *parts: bytes) -> Digest:
     """SHA-256 of parts for one purpose: length (2 bytes) and tag, then length (8 bytes) and bytes of every part."""
-    name = tag.encode()
-    pieces = [len(name).to_bytes(2, "big"), name]
+    joined = _beginning(tag)
     for part in parts:
-        pieces.append(len(part).to_bytes(8, "big"))
-        pieces.append(part)
-    return sha256(b"".join(pieces)).digest()
+        joined += len(part).to_bytes(8, "big") + part
+    return sha256(joined).digest()
+
+
+@cache
+def _beginning(tag: str) -> bytes:
+    name = tag.encode()
+    return len(name).to_bytes(2, "big") + name
 
 
 def blind(key: bytes, term: str) -> Token:

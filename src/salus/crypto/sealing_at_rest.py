@@ -4,6 +4,8 @@ The nonce must be fresh for every wrapping under one key (96 random bits: below 
 a key that was destroyed for an erasure must not live on in this process.
 """
 
+from collections.abc import Callable, Iterable
+
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -33,11 +35,26 @@ def unwrap(key: bytes, wrapped: bytes, context: bytes) -> bytes:
         BadKeyError: the key is not of 32 bytes.
         UnopenableError: wrapped under another key or context, or altered.
     """
+    return unwrap_all(key, [(wrapped, context)])[0]
+
+
+def unwrap_all(key: bytes, rows: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
+    """What each row holds, wrapped with its context under one key: faster than one by one where there are many.
+
+    Raises:
+        BadKeyError: the key is not of 32 bytes.
+        UnopenableError: one was wrapped under another key or context, or altered.
+    """
     if len(key) != KEY_BYTES:
         raise BadKeyError(size_bytes=len(key))
+    open_one = AESGCM(key).decrypt
+    return [_opened(open_one, wrapped, context) for wrapped, context in rows]
+
+
+def _opened(open_one: Callable[[bytes, bytes, bytes], bytes], wrapped: bytes, context: bytes) -> bytes:
     if len(wrapped) < OVERHEAD_BYTES:
         raise UnopenableError(size_bytes=len(wrapped))
     try:
-        return AESGCM(key).decrypt(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], context)
+        return open_one(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], context)
     except InvalidTag:
         raise UnopenableError(size_bytes=len(wrapped)) from None

@@ -23,7 +23,7 @@ from salus.engines.receipts import Receipt
 from salus.engines.replica import Replica, StoredBlock
 from salus.machine.admission import Submitted, read
 from salus.machine.block import ACCEPTED, Block, header_id
-from salus.machine.errors import TooLargeError
+from salus.machine.errors import BadSignatureError, TooLargeError, UnknownSponsorError
 from salus.machine.machine import Machine
 
 __all__ = ["HEARTBEAT_S", "SUBMIT_TIMEOUT_S", "EmbeddedEngine", "NoQuorumError", "NotFinalError", "age_ms", "is_fresh"]
@@ -143,10 +143,21 @@ class EmbeddedEngine:
             return known
         if len(tx) > self._limits.transaction_bytes_max:
             raise TooLargeError(size_bytes=len(tx), size_bytes_max=self._limits.transaction_bytes_max)
+        self._check_sponsor(submitted)
         self._queue.put(tx, submitted)
         answer = self._answers[tx] = asyncio.get_running_loop().create_future()
         self._wake.set()
         return answer
+
+    def _check_sponsor(self, submitted: Submitted) -> None:
+        """Raise unless the sponsor is a member and, where much waits under its name already, has signed this."""
+        sponsor = member_of(self._source.state, submitted.body.sponsor)
+        if sponsor is None:
+            raise UnknownSponsorError(sponsor=submitted.body.sponsor)
+        if self._queue.needs_proof(submitted) and not self._machine.verify(
+            sponsor.keys.ledger, submitted.tx_id, submitted.tx.signature
+        ):
+            raise BadSignatureError(sponsor=submitted.body.sponsor)
 
     async def _run(self) -> None:
         try:

@@ -5,7 +5,7 @@ waits for the next. What uses the reserved lane is chosen first: no import keeps
 transactions stand in the order in which they came.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from heapq import merge
 from operator import attrgetter
@@ -15,12 +15,14 @@ from salus.core.errors import UnavailableError
 from salus.core.ids import MIB_BYTES, MemberId
 from salus.machine.admission import Submitted
 
-QUEUE_BYTES_MAX = 64 * MIB_BYTES
+LINE_BYTES_MAX = 16 * MIB_BYTES  # Of one sponsor, lane apart: one member's import fills no other's line.
+UNVERIFIED_MAX = 1_024  # Transactions that may wait in a sponsor's line before signatures are checked at the door,
+UNVERIFIED_LANE_MAX = 8  # and in its lane: forged ones in a member's name cannot keep its revocation waiting.
 TXS_PER_BLOCK_MAX = 2_048  # A block of so many takes about half a second; whoever waits for it should not wait longer.
 
 
 class BusyError(UnavailableError):
-    """More transactions wait for a block than this engine holds."""
+    """More transactions of one sponsor wait for a block than this engine holds."""
 
     code = "engine.busy"
 
@@ -41,24 +43,29 @@ class Queue:
 
     def __init__(self) -> None:
         self._lines: dict[tuple[MemberId, bool], deque[Waiting]] = {}
+        self._sizes_bytes: Counter[tuple[MemberId, bool]] = Counter()
         self._arrivals = 0
-        self._size_bytes = 0
 
     def __bool__(self) -> bool:
         return bool(self._lines)
+
+    def needs_proof(self, submitted: Submitted) -> bool:
+        """Whether the line is so long that a signature is checked before more is let in under that name."""
+        line = self._lines.get((submitted.body.sponsor, submitted.is_lane), ())
+        return len(line) >= (UNVERIFIED_LANE_MAX if submitted.is_lane else UNVERIFIED_MAX)
 
     def put(self, data: bytes, submitted: Submitted) -> None:
         """Let a transaction wait.
 
         Raises:
-            BusyError: `QUEUE_BYTES_MAX` are waiting already.
+            BusyError: `LINE_BYTES_MAX` of this sponsor are waiting already.
         """
-        if self._size_bytes + len(data) > QUEUE_BYTES_MAX:
-            raise BusyError(size_bytes=self._size_bytes)
+        place = (submitted.body.sponsor, submitted.is_lane)
+        if self._sizes_bytes[place] + len(data) > LINE_BYTES_MAX:
+            raise BusyError(sponsor=submitted.body.sponsor, size_bytes=self._sizes_bytes[place])
         self._arrivals += 1
-        self._size_bytes += len(data)
-        line = self._lines.setdefault((submitted.body.sponsor, submitted.is_lane), deque())
-        line.append(Waiting(self._arrivals, data, submitted))
+        self._sizes_bytes[place] += len(data)
+        self._lines.setdefault(place, deque()).append(Waiting(self._arrivals, data, submitted))
 
     def take(self, limits: Parameters, quota_of: Callable[[MemberId], int]) -> list[Waiting]:
         """The next block's transactions. Never empty while something waits."""
@@ -80,15 +87,15 @@ class Queue:
     def clear(self) -> None:
         """Forget all that waits."""
         self._lines.clear()
-        self._size_bytes = 0
+        self._sizes_bytes.clear()
 
     def _forget(self, chosen: list[Waiting]) -> None:
         for waiting in chosen:
             place = (waiting.submitted.body.sponsor, waiting.submitted.is_lane)
             self._lines[place].popleft()  # Chosen from the front of its line, in its order.
-            self._size_bytes -= len(waiting.data)
+            self._sizes_bytes[place] -= len(waiting.data)
             if not self._lines[place]:
-                del self._lines[place]
+                del self._lines[place], self._sizes_bytes[place]
 
 
 class _Room:

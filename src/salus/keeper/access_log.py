@@ -25,6 +25,18 @@ from salus.state.proofs import prove
 
 ROOT_DUE_MS = MINUTE_MS  # How long an entry may wait for a root on the ledger.
 
+# Built once: what stands between a request and its answer need not be put together each time.
+_INSERT = LOG.insert()
+_LAST = (
+    sa.select(LOG.c.subject_number, LOG.c.head)
+    .where(LOG.c.tag == sa.bindparam("tag"))
+    .order_by(LOG.c.subject_number.desc())
+    .limit(1)
+)
+_USES = sa.select(
+    sa.func.count(), sa.func.coalesce(sa.func.sum(sa.cast(LOG.c.break_glass, sa.Integer)), 0)
+).where(LOG.c.person == sa.bindparam("person"), LOG.c.time > sa.bindparam("since"))
+
 Fill = Callable[[int, int, Digest], LogEntry]  # Number, subject's number, previous head: the entry that takes them.
 
 
@@ -64,19 +76,7 @@ class AccessLog:
         subject_number, previous = self._last(tag)
         with self._store.commit("log.append") as connection:
             entry = fill(self._number + 1, subject_number + 1, previous)
-            data = encode(entry)
-            connection.execute(
-                LOG.insert().values(
-                    number=entry.number,
-                    tag=tag,
-                    subject_number=entry.subject_number,
-                    head=log_entry_digest(data),
-                    person=self._store.keyed("person", person),
-                    break_glass=entry.purpose == "BTG",
-                    time=entry.time,
-                    wrapped=self._store.wrapped(tag, data, _context(entry.number)),
-                )
-            )
+            connection.execute(_INSERT, row_of(self._store, tag, person, entry))
         self._number = entry.number
         if self._oldest_unanchored is None:
             self._oldest_unanchored = entry.time
@@ -85,16 +85,17 @@ class AccessLog:
     def entries(self, subject: SubjectId, after: int = 0) -> list[bytes]:
         """A subject's entries with a higher number, encoded, by rising number."""
         tag = self._store.tag(subject)
-        query = sa.select(LOG.c.number, LOG.c.wrapped).where(LOG.c.tag == tag, LOG.c.subject_number > after)
+        query = sa.select(LOG.c.wrapped, LOG.c.number).where(LOG.c.tag == tag, LOG.c.subject_number > after)
         rows = self._store.connection.execute(query.order_by(LOG.c.subject_number)).all()
-        return [self._store.unwrapped(tag, row.wrapped, _context(row.number)) for row in rows]
+        if not rows:
+            return []
+        return self._store.unwrapped_all(tag, [(wrapped, _context(number)) for wrapped, number in rows])
 
     def uses(self, person: bytes) -> Uses:
         """How often this person has read here in the last 24 hours."""
         since = self._clock() - DAY_MS
-        query = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(sa.cast(LOG.c.break_glass, sa.Integer)), 0))
-        where = (LOG.c.person == self._store.keyed("person", person), LOG.c.time > since)
-        reads, break_glass = self._store.connection.execute(query.where(*where)).one()
+        asked = {"person": self._store.keyed("person", person), "since": since}
+        reads, break_glass = self._store.connection.execute(_USES, asked).one()
         return Uses(reads=int(reads), break_glass=int(break_glass))
 
     @property
@@ -161,8 +162,7 @@ class AccessLog:
         return broken
 
     def _last(self, tag: bytes) -> tuple[int, Digest]:
-        query = sa.select(LOG.c.subject_number, LOG.c.head).where(LOG.c.tag == tag)
-        row = self._store.connection.execute(query.order_by(LOG.c.subject_number.desc()).limit(1)).first()
+        row = self._store.connection.execute(_LAST, {"tag": tag}).first()
         return (0, NO_DIGEST) if row is None else (int(row.subject_number), bytes(row.head))
 
     def _map_value(self, tag: bytes) -> bytes:
@@ -195,6 +195,21 @@ async def anchor(log: AccessLog, kind: LogKind, view: View, sponsor: Sponsor) ->
         await sponsor(LogRoot(log=kind, version=0 if latest is None else latest.version, root=root))
     log.anchored(number)
     return True
+
+
+def row_of(store: SubjectStore, tag: bytes, person: bytes, entry: LogEntry) -> dict[str, object]:
+    """An entry as it is kept."""
+    data = encode(entry)
+    return {
+        "number": entry.number,
+        "tag": tag,
+        "subject_number": entry.subject_number,
+        "head": log_entry_digest(data),
+        "person": store.keyed("person", person),
+        "break_glass": entry.purpose == "BTG",
+        "time": entry.time,
+        "wrapped": store.wrapped(tag, data, _context(entry.number)),
+    }
 
 
 def _context(number: int) -> bytes:

@@ -6,7 +6,7 @@ handles it knows. Writes are durable when `commit` returns (SQLite: WAL, synchro
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from hmac import digest as hmac_digest
@@ -21,7 +21,7 @@ from salus.core.faults import NO_FAULTS, Faults
 from salus.core.ids import SubjectId
 from salus.crypto.digests import derive
 from salus.crypto.errors import UnopenableError
-from salus.crypto.sealing_at_rest import NONCE_BYTES, unwrap, wrap
+from salus.crypto.sealing_at_rest import NONCE_BYTES, unwrap, unwrap_all, wrap
 from salus.keeper.errors import StoreCorruptError
 
 FORMAT = 1
@@ -168,10 +168,21 @@ class SubjectStore:
         Raises:
             StoreCorruptError: its key is gone, or the bytes were altered.
         """
+        return self.unwrapped_all(tag, [(data, context)])[0]
+
+    def unwrapped_all(self, tag: bytes, rows: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
+        """What was wrapped for a subject, row by row with its context.
+
+        Raises:
+            StoreCorruptError: its key is gone, or the bytes of one were altered.
+        """
         key = self.subject_key(tag)
         if key is None:
             raise StoreCorruptError(reason="a subject's key is missing")
-        return self._opened(key, data, context)
+        try:
+            return unwrap_all(key, rows)
+        except UnopenableError:
+            raise StoreCorruptError(reason="a row does not open") from None
 
     def wrapped_own(self, data: bytes, context: bytes) -> bytes:
         """Data that belongs to no subject, under the KEK itself."""

@@ -26,7 +26,7 @@ class FolderError(UnavailableError):
     code = "node.folder"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Secrets:
     """All secret keys of a member."""
 

@@ -34,7 +34,7 @@ from salus.core.errors import SalusError, UnavailableError
 from salus.core.ids import NO_DIGEST, BatchId, CommitteeId, Digest, FhirType, Height, SubjectId, Token
 from salus.core.transport import ask
 from salus.core.wire import encode, reopen, replace
-from salus.crypto.digests import blind
+from salus.crypto.digests import TOKEN_BYTES, blind
 from salus.crypto.documents import seal_chunks
 from salus.crypto.shares import quorum
 from salus.keeper.keeper import HeldFound, HeldWanted
@@ -52,13 +52,12 @@ from salus.sdk.gateway import Gateway, new_id, new_secret, seats_of
 from salus.vault.vault import BlobStore
 
 TERM_BUCKET = 8
-_PADDING = tuple(f"padding:{number}" for number in range(TERM_BUCKET))
 REFUSED_FOR_GOOD = {  # However often it is tried: what the batch would supersede is not there to be superseded.
     error.code for error in (AlreadyOverriddenError, BatchNotFoundError, TargetTwiceError, TargetInOwnBatchError)
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class NewDocument:
     """One document to be sealed. Terms are in clear here and nowhere after."""
 
@@ -307,7 +306,9 @@ class Author(Dealer):
                 self._tokens.clear()
             tokens = self._tokens[document.subject, link.term_key] = _Tokens(link.term_key)
         missing = -len(document.terms) % TERM_BUCKET if document.terms else TERM_BUCKET
-        terms = [tokens[term] for term in (*document.terms, *_PADDING[:missing])]
+        chance = os.urandom(TOKEN_BYTES * missing)  # Filling that repeats would give itself away, and the count.
+        terms = [tokens[term] for term in document.terms]
+        terms += [chance[at : at + TOKEN_BYTES] for at in range(0, len(chance), TOKEN_BYTES)]
         terms.sort()
         return tuple(terms), padded_explicit(tuple([tokens[term] for term in document.explicit]))
 

@@ -78,9 +78,8 @@ class UnifiedRead:
         return unified
 
     def forget_if_changed(self) -> None:
-        """Let go of the plaintext where the request has run out or the policy is no longer the same."""
-        is_over = self._open is not None and self._gateway.clock() >= self._open.expires
-        if self._last is not None and (is_over or self._commitment() != self._policy):
+        """Let go of the plaintext where the next call may not be answered from memory: another policy, a dismissal."""
+        if self._last is not None and not self._still_holds():
             self._last = None
 
     async def _read_all(self) -> Unified:
@@ -126,11 +125,11 @@ class UnifiedRead:
         return Unified(view=view, is_stale=True)
 
     def _still_holds(self) -> bool:
-        assert self._open is not None
         now = self._gateway.clock()
         credential = self._reader.credential_id
         return (
             not self._news
+            and self._open is not None
             and self._cell is not None
             and now < self._open.expires
             and now - self._gateway.view.time <= FRESH_MS

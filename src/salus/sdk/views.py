@@ -7,7 +7,7 @@ from salus.contracts.records.tables import Fate
 from salus.core.ids import Height, MemberId
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Opened:
     """One document, verified end to end, byte for byte as it was submitted."""
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from salus.cli.errors import FileError, UnknownTransactionError
+from salus.cli.errors import FileError, NotAGenesisError, NotAReceiptError, UnknownTransactionError
 from salus.cli.home import Home
 from salus.contracts.members.messages import Genesis
 from salus.core.errors import MalformedError
@@ -107,11 +107,19 @@ def verify_file(receipt: Path, genesis: Path) -> Verified:
 
     Raises:
         FileError: one of the files cannot be read.
-        MalformedError: they are not a receipt and a genesis.
+        NotAGenesisError, NotAReceiptError: one of them is something else.
         ReceiptError: the receipt does not hold on this network.
     """
-    start = decode(Genesis, read_file(genesis / GENESIS_FILE if genesis.is_dir() else genesis))
-    shown = decode(Receipt, read_file(receipt))
+    founded = read_file(genesis / GENESIS_FILE if genesis.is_dir() else genesis)
+    try:
+        start = decode(Genesis, founded)
+    except MalformedError:
+        raise NotAGenesisError from None
+    proof = read_file(receipt)
+    try:
+        shown = decode(Receipt, proof)
+    except MalformedError:
+        raise NotAReceiptError from None
     body = check_receipt(shown, start)
     return Verified(
         chain=start.chain,

@@ -5,8 +5,8 @@ source ids: their sizes and terms are those of charts, not of a benchmark.
 """
 
 import tempfile
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from itertools import cycle, islice
@@ -33,6 +33,7 @@ from salus.sdk.wallet import Wallet, new_wallet
 
 TREAT = Purpose("TREAT")
 JURISDICTION = "us"
+MEMBERS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,11 +148,25 @@ def replaced(document: NewDocument, subject: SubjectId, source: str) -> NewDocum
     )
 
 
-@asynccontextmanager
-async def stage(folder: Path | None = None, *, members: int = 4) -> AsyncIterator[Stage]:
-    """A fresh network in a temporary folder (inside `folder`, if one is given); gone afterwards."""
+@contextmanager
+def ground(folder: Path | None = None) -> Iterator[Path]:
+    """A temporary folder (inside `folder`, if one is given) with a new network of four members, not yet running."""
     with tempfile.TemporaryDirectory(prefix="salus-bench-", dir=folder) as name:
         place = Path(name) / "network"
-        found(place, usual_names(members), jurisdiction=JURISDICTION)
-        async with Network(place, Settings()) as network:
-            yield Stage(network, place)
+        found(place, usual_names(MEMBERS), jurisdiction=JURISDICTION)
+        yield place
+
+
+@asynccontextmanager
+async def running(place: Path) -> AsyncIterator[Stage]:
+    """The network that lies there."""
+    async with Network(place, Settings()) as network:
+        yield Stage(network, place)
+
+
+@asynccontextmanager
+async def stage(folder: Path | None = None) -> AsyncIterator[Stage]:
+    """A fresh network, running; gone afterwards."""
+    with ground(folder) as place:
+        async with running(place) as scene:
+            yield scene

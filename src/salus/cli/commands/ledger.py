@@ -152,7 +152,7 @@ def verify(
       salus verify grant.receipt --genesis ./genesis
     """
     from salus.cli.actions.ledger import verify_file
-    from salus.cli.home import home_folder
+    from salus.cli.folder import home_folder
 
     output = Output(OwnStreams(), own_screen(), as_json=as_json)
     found = verify_file(file, genesis or home_folder(home))

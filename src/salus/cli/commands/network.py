@@ -45,7 +45,8 @@ def new(
       salus new
       salus new --home /srv/salus --members 7 --jurisdiction eu
     """
-    from salus.cli.home import found_home, home_folder
+    from salus.cli.folder import home_folder
+    from salus.cli.home import found_home
 
     output = Output(OwnStreams(), own_screen(), as_json=as_json)
     folder = home_folder(home)
@@ -70,7 +71,8 @@ def up(
     """
     import asyncio
 
-    from salus.cli.home import found_home, home_folder
+    from salus.cli.folder import home_folder
+    from salus.cli.home import found_home
     from salus.cli.serving import keep_up
     from salus.node.network import GENESIS_FILE
 

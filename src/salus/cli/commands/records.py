@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from salus.cli.options import As, AsJson, AsPatient, AsStaff, ForPatient, HomeFolder, Via, with_examples
-from salus.cli.output import Output
+from salus.cli.output import Output, counted
 from salus.cli.running import run
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def log(as_: AsPatient, via: Via = None, home: HomeFolder = None, as_json: AsJso
         output.table(columns, [_use_row(use) for use in told.uses])
         if not told.uses:
             output.say("Nobody has used this record.")
-        output.say(f"{told.entries} entries, {told.anchored} of them under a root on the ledger.")
+        output.say(f"{told.entries} log entries, {told.anchored} of them under a root on the ledger.")
         for fault in told.faults:
             output.say(f"The log of {fault.where} cannot be trusted: {fault.what}.")
         output.result(
@@ -229,7 +229,8 @@ def _show_record(output: Output, record: "Record", as_bundle: bool, document: st
     lines = [[*row, place] for row, place in zip([*rows, *gaps], places, strict=True)]
     output.table(["date", "type", "what", "author", "marks", "id"], lines)
     authors = len({row.record.author for row in record.rows})
-    output.say(f"{len(record.rows)} documents of {authors} hospitals, {len(record.gaps)} gaps.")
+    documents, hospitals = counted(len(record.rows), "document"), counted(authors, "hospital")
+    output.say(f"{documents} of {hospitals}, {counted(len(record.gaps), 'gap')}.")
     output.result(_record(record))
 
 
@@ -244,7 +245,7 @@ def _warnings(record: "Record") -> list[str]:
     if record.is_stale:
         found.append("Stale: the network did not answer, so only this hospital's own records are shown.")
     if record.gaps:
-        found.append(f"{len(record.gaps)} records are known and permitted, and cannot be read now.")
+        found.append(f"Known and permitted, and not to be read now: {counted(len(record.gaps), 'record')}.")
     return found
 
 

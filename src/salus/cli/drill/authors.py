@@ -1,7 +1,7 @@
 """Attacks by those who write, and by a hospital that keeps a patient's keys as custodian."""
 
 from salus.cli.drill.attack import Outcome, attack, must, verdict
-from salus.cli.drill.world import DOCUMENTS_B, Document, Patient, World, leaked, permit, sources
+from salus.cli.drill.world import DOCUMENTS_A, DOCUMENTS_B, Document, Patient, World, leaked, permit, sources
 from salus.contracts.cells.messages import Advance, Create, SeatReceipt
 from salus.contracts.cells.reads import cell_of
 from salus.contracts.consent import Device, PolicySet, commitment
@@ -46,7 +46,7 @@ async def stranger_writes(world: World) -> Outcome:
 @attack("author amending another's record", guard="salus.contracts.records.transitions.anchor")
 async def amends_anothers(world: World) -> Outcome:
     """Let mercy seal a successor to a record that lakeside wrote."""
-    patient = world.a
+    patient = await world.new_patient(DOCUMENTS_A)
     target = patient.records["laboratory"]
     said = "superseded"
     try:
@@ -60,7 +60,8 @@ async def amends_anothers(world: World) -> Outcome:
 @attack("author withdrawing another's record", guard="salus.contracts.records.transitions.withdraw")
 async def withdraws_anothers(world: World) -> Outcome:
     """Let mercy take a record out of use that lakeside wrote."""
-    target = world.a.records["laboratory"]
+    patient = await world.new_patient(DOCUMENTS_A)
+    target = patient.records["laboratory"]
     said = await world.propose(world.tx("mercy", Withdraw(batch_id=target.batch_id, index=target.index)))
     happened = not is_current(world.state, target.author, target.batch_id, target.index)
     return verdict(happened, said[0], "records.batch_not_found")

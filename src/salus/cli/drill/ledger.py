@@ -7,7 +7,7 @@ them is each member's own machine.
 import asyncio
 
 from salus.cli.drill.attack import Outcome, attack, must, verdict
-from salus.cli.drill.world import DOCUMENTS_A, World
+from salus.cli.drill.world import Patient, World
 from salus.contracts.cells.messages import Create, Freeze
 from salus.contracts.cells.reads import cell_of
 from salus.contracts.cells.tables import Status
@@ -59,24 +59,25 @@ async def foreign_revocation(world: World) -> Outcome:
 @attack("forged owner's signature", guard="salus.machine.admission._signers")
 async def forged_owner(world: World) -> Outcome:
     """Freeze a patient's cell: the owner's public key is known to the thief, the signature is the thief's."""
-    message = _freeze(world)
+    patient = await world.new_patient({"mercy": ()})
+    message = _freeze(patient)
     thief = SigningKey(new_secret())
     body = encode(world.body("northgate", message))
     named = transaction_id(body)
     witness = Witness(key=message.owner_key, signature=thief.sign(named))
     tx = Tx(body, world.network["northgate"].secrets.ledger.sign(named), (witness,))
     said = await world.propose(encode(tx))
-    return verdict(_is_frozen(world), said[0], "machine.bad_witness")
+    return verdict(_is_frozen(world, patient), said[0], "machine.bad_witness")
 
 
 @attack("stranger's key on a cell", guard="salus.contracts.cells.transitions._owned")
 async def strangers_key(world: World) -> Outcome:
     """Freeze a patient's cell with a key of one's own, signing properly with it."""
+    patient = await world.new_patient({"mercy": ()})
     stranger = SigningKey(new_secret())
-    cell = owned_cell(world.network["mercy"].gateway, world.a.wallet)
-    message = Freeze(world.a.wallet.cell, cell.version, stranger.public, digest(stranger.public))
+    message = Freeze(patient.wallet.cell, 0, stranger.public, digest(stranger.public))
     said = await world.propose(world.tx("northgate", message, witnesses=(stranger,)))
-    return verdict(_is_frozen(world), said[0], "cells.not_owner")
+    return verdict(_is_frozen(world, patient), said[0], "cells.not_owner")
 
 
 @attack("stale version", guard="salus.contracts.cells.transitions._owned")
@@ -89,8 +90,7 @@ async def stale_version(world: World) -> Outcome:
     key = patient.wallet.owner_key(cell.version)
     message = Freeze(patient.wallet.cell, cell.version - 1, key.public, patient.wallet.owner_digest(2))
     said = await world.propose(world.tx("mercy", message, witnesses=(key,)))
-    after = cell_of(world.state, patient.wallet.cell)
-    return verdict(after is not None and after.status is Status.FROZEN, said[0], "cells.stale_version")
+    return verdict(_is_frozen(world, patient), said[0], "cells.stale_version")
 
 
 @attack("expired transaction", guard=AUTHENTICATE)
@@ -176,11 +176,8 @@ async def over_quota(world: World) -> Outcome:
 @attack("flood against a revocation", guard="salus.machine.admission._read")
 async def flood(world: World) -> Outcome:
     """Let a member fill its quota for three blocks, so that a patient's freeze through the same member has to wait."""
-    patient = await world.new_patient(DOCUMENTS_A)
-    key = patient.wallet.owner_key(0)
-    freeze = world.tx(
-        "mercy", Freeze(patient.wallet.cell, 0, key.public, patient.wallet.owner_digest(1)), witnesses=(key,)
-    )
+    patient = await world.new_patient({"mercy": ()})
+    freeze = world.tx("mercy", _freeze(patient), witnesses=(patient.wallet.owner_key(0),))
     engine = world.network.engine
     *flooded, frozen = await asyncio.gather(*(engine.submit(tx) for tx in [*_junks(world), freeze]))
     heights = sorted({done.height for done in flooded})
@@ -200,14 +197,14 @@ def _is_revoked(world: World, credential: CredentialId) -> bool:
     return not is_active(world.state, credential, world.clock())
 
 
-def _freeze(world: World) -> Freeze:
-    wallet = world.a.wallet
-    version = owned_cell(world.network["mercy"].gateway, wallet).version
-    return Freeze(wallet.cell, version, wallet.owner_key(version).public, wallet.owner_digest(version + 1))
+def _freeze(patient: Patient) -> Freeze:
+    """What the owner of a fresh cell would say to freeze it."""
+    wallet = patient.wallet
+    return Freeze(wallet.cell, 0, wallet.owner_key(0).public, wallet.owner_digest(1))
 
 
-def _is_frozen(world: World) -> bool:
-    cell = cell_of(world.state, world.a.wallet.cell)
+def _is_frozen(world: World, patient: Patient) -> bool:
+    cell = cell_of(world.state, patient.wallet.cell)
     return cell is not None and cell.status is Status.FROZEN
 
 

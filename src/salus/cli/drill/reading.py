@@ -120,7 +120,7 @@ async def consent_revoked(world: World) -> Outcome:
     opened = await _open(world, patient)
     must(sources(patient, await opened.ask()) == set(patient.records), "the consent was good before")
     await world.allow(patient)
-    view = await _later(opened).ask()
+    view = await _later(world, opened).ask()
     return verdict(leaked(view) > 0, _why(world, patient), "nobody_permits")
 
 
@@ -145,7 +145,7 @@ async def cell_frozen(world: World) -> Outcome:
     opened = await _open(world, patient)
     must(leaked(await opened.ask()) > 0, "the cell was live before")
     await consent.freeze(world.network["mercy"].gateway, patient.wallet)
-    view = await _later(opened).ask()
+    view = await _later(world, opened).ask()
     return verdict(leaked(view) > 0, _why(world, patient), "cell_frozen")
 
 
@@ -236,9 +236,9 @@ async def _again(asking: OpenRead, expected: str) -> Outcome:
     return verdict(leaked(view) > 0, f"{len(view.records)} documents in plaintext, {len(view.gaps)} keys", expected)
 
 
-def _later(opened: OpenRead) -> OpenRead:
-    """The same request, once every keeper has seen the newest block."""
-    opened.height = opened._gateway.view.height
+def _later(world: World, opened: OpenRead) -> OpenRead:
+    """The same request, to be answered at the newest height."""
+    opened.height = world.network["st-luke"].replica.height
     return opened
 
 

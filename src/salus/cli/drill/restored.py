@@ -12,7 +12,7 @@ from salus.core.wire import reopen
 from salus.keeper.messages import LogEntry
 from salus.node.network import Network
 from salus.sdk.patient_log import read_log
-from salus.sdk.views import View
+from salus.sdk.views import Accusation, Notice, View
 
 RESTORED = MemberId("northgate")
 READER = "clinician@st-luke"
@@ -101,4 +101,5 @@ def _last_entry(world: World) -> LogEntry:
 
 
 def _named(view: View) -> set[MemberId]:
-    return {one.member for one in [*view.accusations, *view.notices]}
+    found: list[Accusation | Notice] = [*view.accusations, *view.notices]
+    return {one.member for one in found}

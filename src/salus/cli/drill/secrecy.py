@@ -213,7 +213,7 @@ async def _refused_in_many_ways(world: World, patient: Patient, heard: list[str]
     """What people are told when something is refused or broken, each of it heard."""
     network = world.network
     stranger = new_wallet(network.genesis.chain, network.committee, "us", (MemberId("mercy"),))
-    unlinked = [_new(Patient(stranger, patient.policy), document) for document in sample_documents()[:1]]
+    unlinked = [_new(world.a, document) for document in sample_documents()[:1]]
     clinician = world.reader("clinician@st-luke")
     unknown = Reader(stranger.device_key())
     wanted = world.wanted(patient, "BTG", REASON)

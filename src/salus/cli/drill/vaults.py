@@ -10,7 +10,7 @@ from salus.contracts.records.header import Header, RecordId
 from salus.core.ids import Digest, FhirType, MemberId
 from salus.core.wire import reopen
 from salus.node.member import Member
-from salus.sdk.views import View
+from salus.sdk.views import Accusation, Notice, View
 from salus.vault.packs import HEAD_BYTES, ROW_BYTES, Index, count_of
 from salus.vault.places import keepers_of, preference
 
@@ -101,7 +101,8 @@ async def _honest(world: World) -> set[str]:
 
 
 def _named(view: View, what: str) -> set[MemberId]:
-    return {one.member for one in [*view.accusations, *view.notices] if one.what == what}
+    found: list[Accusation | Notice] = [*view.accusations, *view.notices]
+    return {one.member for one in found if one.what == what}
 
 
 def _first_vault(world: World) -> tuple[Digest, RecordId, Member]:

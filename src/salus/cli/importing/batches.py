@@ -149,10 +149,7 @@ class Batches:
         if self._on_imported is not None:
             for place, record in sealed.records.items():
                 one = batch[place]
-                doc = one.document
-                name = line.member.name
-                told = Imported(name, doc.subject, one.local, doc.source, record, doc.data, doc.terms)
-                self._on_imported(told)
+                self._on_imported(Imported(line.member.name, one.local, record, one.document))
 
     def _refuse(self, batch: list[Incoming], code: str) -> None:
         self._report.refused += len(batch)

@@ -50,8 +50,9 @@ class Patient:
 class Patients:
     """All patients of one import, found or made."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, witnesses: int) -> None:
         self._network = home.network
+        self._witnesses = witnesses
         self._people = home.people
         self._known: dict[str, Patient] = {}
         self.troubles: dict[str, str] = {}  # Why a patient's record could not be opened, by local number.
@@ -115,8 +116,11 @@ class Patients:
         return [results[place] for place in range(len(wallets))]
 
     def _wallet(self, need: Need) -> Wallet:
-        writers = tuple(member.name for member in self._network.members if member.name in need.counts)
-        custodian = max(writers, key=lambda name: need.counts[name])
+        names = [member.name for member in self._network.members]
+        custodian = max((name for name in names if name in need.counts), key=lambda name: need.counts[name])
+        others = sorted((name for name in names if name != custodian), key=lambda name: name not in need.counts)
+        with_records = sum(name in need.counts for name in others)
+        writers = (custodian, *others[: max(with_records, self._witnesses)])
         entry = member_of(self._network[custodian].replica.state, custodian)
         assert entry is not None, "A running member is on the ledger."
         chain, committee = self._network.genesis.chain, self._network.committee

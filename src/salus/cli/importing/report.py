@@ -8,8 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from salus.contracts.records.header import RecordId
-from salus.core.ids import MemberId, SubjectId
+from salus.core.ids import MemberId
 from salus.fhir.errors import WARNINGS, Problem
+from salus.sdk.author import NewDocument
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +33,9 @@ class Imported:
     """One document that is on the ledger now."""
 
     member: MemberId
-    subject: SubjectId
     local: str  # The member's own number for the patient.
-    source: str
     record: RecordId
-    data: bytes  # As sealed.
-    terms: tuple[str, ...]
+    document: NewDocument  # As it was sealed.
 
 
 @dataclass(slots=True)

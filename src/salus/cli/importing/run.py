@@ -47,8 +47,11 @@ async def import_folder(
     *,
     on_progress: OnProgress | None = None,
     on_imported: OnImported | None = None,
+    witnesses: int = 0,
 ) -> ImportReport:
     """Take a folder (or one file) of FHIR R4 into the network; what could not be taken is in the report.
+
+    `witnesses`: how many writers a new patient has at least beside the custodian, so that somebody can confirm a claim.
 
     Raises:
         UnreadableFileError: there is no such folder, it cannot be read, or it holds no FHIR file.
@@ -56,7 +59,7 @@ async def import_folder(
     """
     started = perf_counter()
     seen = await look_over(path)
-    run = _Import(home, seen, on_imported)
+    run = _Import(home, seen, on_imported, witnesses)
     with _calm_collector():
         try:
             await run.resume()
@@ -103,14 +106,14 @@ class _Window:
 class _Import:
     """What one import works with."""
 
-    def __init__(self, home: Home, seen: Survey, on_imported: OnImported | None) -> None:
+    def __init__(self, home: Home, seen: Survey, on_imported: OnImported | None, witnesses: int) -> None:
         self._network = network = home.network
         self._seen = seen
         names = [member.name for member in network.members]
         self.report = ImportReport(members=len(names))
         self.window = _Window()
         self.batches = Batches(network, self.report, on_imported)
-        self._patients = Patients(home)
+        self._patients = Patients(home, witnesses)
         self._places = Places(network.folder, names)
         self._first = names[0]
         self._documents = 0
