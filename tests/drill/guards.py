@@ -102,7 +102,6 @@ GUARDS: Mapping[str, tuple[Patch, ...]] = {
     ),
     "memory outlives consent": (
         rewritten("salus.sdk.unified.UnifiedRead._still_holds", "and self._commitment() == self._policy", ""),
-        without("salus.sdk.unified.UnifiedRead.forget_if_changed", "is_over"),
     ),
     "cell frozen in between": (without(f"{_ANSWERS}._judged", "Status.FROZEN"),),
     # consents
@@ -128,6 +127,7 @@ GUARDS: Mapping[str, tuple[Patch, ...]] = {
         rewritten(f"{_ANSWERS}._check_break_glass", "EMERGENCY_ROLE not in facts.roles or ", ""),
         without("salus.contracts.consent.identity._clinician_fault", "NO_EMERGENCY_ROLE"),
     ),
+    "break-glass into a closed record": (without("salus.contracts.consent.plan._break_glass", "NO_BREAK_GLASS"),),
     # authors
     "stranger writing to a subject": (
         rewritten(
@@ -153,8 +153,6 @@ GUARDS: Mapping[str, tuple[Patch, ...]] = {
         without("salus.contracts.consent.policy.device_handle", "custodian is not None"),
         without("salus.contracts.consent.identity._patient_fault", "custodian is not None"),
     ),
-    "custodian widening alone": (
-        without("salus.keeper.policies.Policies._check_custodian", "evidence is None", "WIDENING_WAITS_MS"),
-    ),
+    "custodian widening alone": (without("salus.keeper.policies.Policies._check_custodian", "WIDENING_WAITS_MS"),),
     "custodian acting after the claim": (without(f"{_CELLS}._owned", "NotOwnerError"),),
 }

@@ -11,6 +11,7 @@ import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from types import CodeType, FunctionType
 
 import pytest
@@ -95,7 +96,13 @@ def _function(dotted: str) -> FunctionType:
 
 
 def _source(dotted: str) -> str:
-    return textwrap.dedent(inspect.getsource(_function(dotted)))
+    """The function's words, found by its name: line numbers shift when a file is edited while tests run."""
+    function = _function(dotted)
+    text = Path(function.__code__.co_filename).read_text()
+    found: ast.AST = ast.parse(text)
+    for name in function.__qualname__.split("."):
+        found = next(node for node in ast.iter_child_nodes(found) if getattr(node, "name", None) == name)
+    return textwrap.dedent(ast.get_source_segment(text, found, padded=True) or "")
 
 
 def _compiled(dotted: str, tree: ast.Module) -> CodeType:

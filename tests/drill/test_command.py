@@ -6,7 +6,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from salus.cli.drill.command import all_attacks, drill
+from salus.cli.drill.attack import Attack, Outcome, Result
+from salus.cli.drill.command import all_attacks, carry_out, drill
+from salus.cli.drill.world import World
 from tests.drill.guards import GUARDS
 from tests.drill.patches import apply
 
@@ -35,6 +37,29 @@ def test_an_attack_that_cannot_be_carried_out_counts_as_success(monkeypatch: pyt
     result = runner.invoke(app, ["expired transaction", "--json"])
     assert result.exit_code == 1
     assert "could not be carried out" in result.output
+
+
+async def test_a_world_is_shared_until_an_attack_harms_it_or_breaks_through() -> None:
+    worlds: list[World] = []
+
+    def entered(result: Result, *, is_harmful: bool = False) -> Attack:
+        async def carry(world: World) -> Outcome:
+            worlds.append(world)
+            return Outcome(result, "")
+
+        return Attack("name", "guard", carry, is_harmful)
+
+    attacks = [
+        entered("refused"),
+        entered("refused"),
+        entered("detected", is_harmful=True),
+        entered("SUCCEEDED"),
+        entered("refused"),
+    ]
+    assert len([one async for one in carry_out(attacks)]) == len(attacks)
+    first, second, harmed, broken, last = worlds
+    assert first is second
+    assert len({id(world) for world in (first, harmed, broken, last)}) == 4
 
 
 def test_json_ends_with_name_result_and_evidence_of_each_attack() -> None:

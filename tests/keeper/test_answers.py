@@ -13,8 +13,9 @@ from salus.core.transport import PeerRefusalError
 from salus.core.wire import decode, encode, replace
 from salus.crypto.hpke import seal
 from salus.crypto.signatures import SigningKey
-from salus.keeper import answers
-from salus.keeper.answers import BREAK_GLASS_PER_DAY, padded, unpadded
+from salus.keeper import answers, break_glass
+from salus.keeper.answers import padded, unpadded
+from salus.keeper.break_glass import BREAK_GLASS_PER_DAY, BREAK_GLASS_PER_MEMBER_DAY
 from salus.keeper.errors import (
     BreakGlassError,
     EnvelopeError,
@@ -209,7 +210,24 @@ async def test_break_glass_beyond_the_quota_needs_a_second_person(tmp_path: Path
         for nobody in (plain, foreign):
             with pytest.raises((QuotaError, PersonError)):
                 await asked(on, opened, first, second=cosigned(opened, nobody))
-        assert (await asked(on, opened, first, second=cosigned(opened, second))).log_number > BREAK_GLASS_PER_DAY
+        assert (await asked(on, opened, first, second=cosigned(opened, second))).head.log_number > BREAK_GLASS_PER_DAY
+
+
+async def test_a_members_people_together_are_bounded_and_a_repeat_costs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert BREAK_GLASS_PER_MEMBER_DAY > BREAK_GLASS_PER_DAY
+    monkeypatch.setattr(break_glass, "BREAK_GLASS_PER_MEMBER_DAY", 2)
+    async with stage(tmp_path) as on:
+        wallet = await on.patient("mercy")
+        people = [await on.clinician("st-luke", "emergency") for _ in range(3)]
+        for person in people[:2]:
+            opened = await on.open("st-luke", person, wallet, BTG, "unconscious")
+            for _ in range(BREAK_GLASS_PER_DAY + 1):
+                await asked(on, opened, person)
+        last = await on.open("st-luke", people[2], wallet, BTG, "unconscious")
+        with pytest.raises(QuotaError):
+            await asked(on, last, people[2], second=cosigned(last, people[0]))
 
 
 def cosigned(opened: OpenRead, by: Reader) -> Person:
@@ -268,7 +286,7 @@ async def test_the_answer_is_bound_to_request_height_policy_and_seat(tmp_path: P
         assert held is not None
         head = answer.head
         assert (head.request_id, head.seat, head.height) == (opened.opening.request_id, 1, on["mercy"].replica.height)
-        assert (head.policy, head.items, answer.log_number) == (held.commitment, 2, 1)
+        assert (head.policy, head.items, head.log_number) == (held.commitment, 2, 1)
 
 
 async def test_answers_of_one_and_of_a_few_records_have_one_size(tmp_path: Path) -> None:

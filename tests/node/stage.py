@@ -1,5 +1,6 @@
 """A real network on a clock that tests turn, with people, patients and documents in one line each."""
 
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,7 +22,7 @@ from salus.sdk.reader import OpenRead, Reader, Wanted, open_read
 from salus.sdk.views import View
 from salus.sdk.wallet import Wallet, new_wallet
 
-START_MS: TimeMs = 1_800_000_000_000
+START_MS: TimeMs = time.time_ns() // 1_000_000  # Near the files' own times, and from there on turned by tests.
 TREAT = Purpose("TREAT")
 BTG = Purpose("BTG")
 HOSPITALS = ("mercy", "st-luke", "lakeside", "northgate")

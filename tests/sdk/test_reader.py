@@ -9,9 +9,9 @@ from salus.contracts.records.header import Header
 from salus.core.ids import MemberId
 from salus.core.transport import PeerRefusalError
 from salus.core.wire import Record, decode, encode, replace
-from salus.keeper import answers
-from salus.keeper.answers import Found
+from salus.keeper import releasing
 from salus.keeper.messages import Ask, SealedAnswer
+from salus.keeper.releasing import Found
 from salus.node.member import Member
 from salus.sdk import consent
 from salus.sdk.author_store import Stage as Progress
@@ -85,7 +85,7 @@ LIES: list[tuple[str, str, Callable[[list[Found]], None]]] = [
 async def test_every_lie_of_a_keeper_is_named_and_costs_the_reader_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(answers, "_proof", kept_proof(answers._proof))
+    monkeypatch.setattr(releasing, "_proof", kept_proof(releasing._proof))
     async with stage(tmp_path) as on:
         wallet, reader = await begun(on)
         keeper = on[LIAR].keeper.answers
@@ -243,7 +243,7 @@ async def test_a_keeper_that_was_down_while_a_batch_was_sealed_is_not_accused(tm
         assert not (await honest_view(on, reader, wallet, "a", "b")).notices
 
 
-async def test_a_keeper_that_lost_its_whole_store_is_not_accused_and_is_dealt_to_again(tmp_path: Path) -> None:
+async def test_a_keeper_that_lost_its_whole_store_is_dealt_to_again_and_then_answers_whole(tmp_path: Path) -> None:
     from tests.node.stage import Clock
 
     clock = Clock()
@@ -255,8 +255,9 @@ async def test_a_keeper_that_lost_its_whole_store_is_not_accused_and_is_dealt_to
         view = await honest_view(on, reader, wallet, "a")
         assert {(one.member, one.what) for one in view.notices} >= {("northgate", "lacks_policy")}
         changed = await on.change(wallet, by="lakeside")  # Now it knows the policy, and still no record.
-        view = await honest_view(on, reader, changed, "a")
-        assert {(one.member, one.what) for one in view.notices} >= {("northgate", "lost_record")}
+        view = await on.view("st-luke", reader, changed)  # It answers all the same, against its own receipt.
+        assert shown(view) == [data_of("a")]
+        assert {(one.member, one.what) for one in view.accusations} == {("northgate", "omitted_record")}
         assert await on["lakeside"].author.audit() == 1
         assert await on["lakeside"].author.work_outbox() == 1
         assert not (await honest_view(on, reader, changed, "a")).notices

@@ -11,10 +11,15 @@ $ salus consent freeze --as patient:1
 Frozen, from block * on.*
 $ salus read --as clinician@northgate --patient 1
 0 documents of 0 hospitals, 0 gaps.
-$ salus consent grant --as patient:1 --to mercy --for TREAT
+$ salus consent freeze --as patient:1
 ! 3
 *[cells.frozen]
 *salus consent thaw*
+
+# Rules can be changed meanwhile; nothing opens by that.
+$ salus consent grant --as patient:1 --to northgate --for TREAT
+$ salus read --as clinician@northgate --patient 1
+0 documents of 0 hospitals, 0 gaps.
 $ salus read --as patient:1
 * documents of 4 hospitals, 0 gaps.
 $ salus log --as patient:1

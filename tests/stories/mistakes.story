@@ -10,6 +10,7 @@ $ salus new
 $ salus new
 ! 5
 *[node.folder]
+$ salus patient new --writer mercy
 $ salus pateint list
 ! 2
 *Did you mean 'patient'?
@@ -29,7 +30,6 @@ $ salus read --as clinician@mercie --patient 1
 $ salus read --as clinician@mercy --patient 7
 ! 3
 *[cli.unknown_patient]
-$ salus patient new --writer mercy
 $ salus consent grant --as clinician@mercy --to st-luke --for TREAT
 ! 3
 *[cli.not_theirs]

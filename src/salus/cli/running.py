@@ -54,6 +54,16 @@ def run(act: Act, folder: Path | None, as_json: bool) -> None:
         raise typer.Exit(code)
 
 
+def here_only() -> None:
+    """For commands that act on no network that is up: whoever sends one to a socket has the wrong address.
+
+    Raises:
+        typer.BadParameter: this process serves others.
+    """
+    if _parsed.get() is not None:
+        raise typer.BadParameter("this command does not go through a network that is up")
+
+
 def parsed(parse: Callable[[], object]) -> Job | None:
     """What a command line would do, without doing it; None where it does nothing with a network."""
     jobs: list[Job] = []

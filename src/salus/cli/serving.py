@@ -7,6 +7,8 @@ import os
 import signal
 from pathlib import Path
 
+from typer._click.exceptions import ClickException
+
 from salus.cli.errors import AlreadyUpError
 from salus.cli.home import Home
 from salus.cli.output import PLAIN_WIDTH, Output, Screen
@@ -128,7 +130,7 @@ async def _serve(home: Home, reader: asyncio.StreamReader, writer: asyncio.Strea
     with contextlib.suppress(ConnectionError):
         if isinstance(done[0], int):
             await sink.end(done[0])
-        elif isinstance(done[0], Exception):
+        elif isinstance(done[0], Exception):  # Ours to mend: the network goes on, and says it in its own terminal.
             sink.write(b"salus: the network met a fault of its own; see where it runs\n", is_error=True)
             await sink.end(INTERNAL)
             asyncio.get_running_loop().call_exception_handler({"message": "a command failed", "exception": done[0]})
@@ -145,6 +147,9 @@ async def _carried_out(home: Home, argv: list[str], sink: SocketSink, screen: Sc
         await job.act(home, output)
     except SalusError as error:
         return tell_error(error, output)
+    except ClickException as error:
+        output.note(f"Error: {error.format_message()}")
+        return USAGE
     return output.exit_code
 
 

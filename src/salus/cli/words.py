@@ -53,7 +53,7 @@ _MORE_WORDS: dict[str, str] = {
     "minor": "MINOR",
 }
 _TERM_KINDS = ("label:", "code:", "category:", "practitioner:", "confidentiality:")
-_DATE = re.compile(r"(\d{4})(?:-(\d{2}))?(?:-(\d{2}))?")
+_DATE = re.compile(r"([0-9]{4})(?:-([0-9]{2}))?(?:-([0-9]{2}))?")
 
 
 @dataclass(frozen=True, slots=True)

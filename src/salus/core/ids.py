@@ -38,6 +38,9 @@ TimeMs = Unsigned  # Milliseconds since 1970-01-01T00:00:00Z. On the ledger alwa
 Seat = Annotated[int, Meta(ge=1, le=255)]  # A committee's seats count from 1: the x of its Shamir share.
 LeafIndex = Annotated[int, Meta(ge=0, lt=1024)]
 
+Sealed = Annotated[bytes, Meta(max_length=1 << 20)]  # An envelope to a seat or gateway, but for a batch's shares.
+SealedShares = Annotated[bytes, Meta(max_length=1 << 25)]  # 1,024 records, each with a hash per seat.
+
 SECOND_MS = 1_000
 MINUTE_MS = 60 * SECOND_MS
 HOUR_MS = 60 * MINUTE_MS

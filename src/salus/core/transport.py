@@ -10,13 +10,14 @@ from operator import or_
 from typing import Any, Protocol, TypeVar
 
 from salus.core.errors import MalformedError, RefusalError, SalusError, UnavailableError
-from salus.core.ids import MemberId
+from salus.core.ids import MIB_BYTES, MemberId
 from salus.core.wire import Record, decode, encode
 
 R = TypeVar("R", bound=Record)
 Handler = Callable[[MemberId, Any], Awaitable[Record]]
 
 TIMEOUT_S = 10  # For one call; what takes longer counts as away.
+REQUEST_BYTES_MAX = 512 * MIB_BYTES  # Of one request: the ciphertext of a batch that goes to one vault is the largest.
 
 
 class Transport(Protocol):
@@ -87,6 +88,8 @@ class Door:
     async def handle(self, sender: MemberId, data: bytes) -> bytes:
         """Answer one request; errors of the four families become a `Said`, anything else propagates."""
         try:
+            if len(data) > REQUEST_BYTES_MAX:  # Before it is read: what one request may cost is bounded here.
+                raise MalformedError(reason="too long")
             request = decode(self._shape, data)
             return encode(await self._handlers[type(request)](sender, request))
         except SalusError as error:

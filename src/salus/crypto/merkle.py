@@ -32,7 +32,7 @@ def root(leaves: Sequence[bytes]) -> Digest:
     """The root over these leaves, in order (RFC 6962, section 2.1)."""
     if not leaves:
         return sha256().digest()
-    return _root_of([leaf_digest(leaf) for leaf in leaves])
+    return _root_of([sha256(_LEAF + leaf).digest() for leaf in leaves])
 
 
 def path(leaves: Sequence[bytes], index: int) -> tuple[Digest, ...]:
@@ -202,7 +202,7 @@ def _checked(indices: Sequence[int]) -> Sequence[int]:
 def _root_of(nodes: list[Digest]) -> Digest:
     # Pairing neighbours level by level, the odd one moving up unchanged, splits as the RFC does and copies less.
     while len(nodes) > 1:
-        pairs = [inner_digest(nodes[i], nodes[i + 1]) for i in range(0, len(nodes) - 1, 2)]
+        pairs = [sha256(_INNER + nodes[i] + nodes[i + 1]).digest() for i in range(0, len(nodes) - 1, 2)]
         nodes = pairs + nodes[len(pairs) * 2 :]
     return nodes[0]
 

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from salus.contracts.reads.messages import LogKind, LogRoot
 from salus.contracts.reads.reads import log_root_of
 from salus.core.clock import Clock
-from salus.core.ids import DAY_MS, MINUTE_MS, NO_DIGEST, Digest, Height, MemberId, SubjectId, TimeMs
+from salus.core.ids import DAY_MS, MINUTE_MS, NO_DIGEST, Digest, MemberId, RequestId, SubjectId, TimeMs
 from salus.core.wire import encode, reopen
 from salus.crypto.digests import tagged
 from salus.keeper.messages import LogEntry, LogTold, log_entry_digest
@@ -33,19 +33,26 @@ _LAST = (
     .order_by(LOG.c.subject_number.desc())
     .limit(1)
 )
-_USES = sa.select(
-    sa.func.count(), sa.func.coalesce(sa.func.sum(sa.cast(LOG.c.break_glass, sa.Integer)), 0)
-).where(LOG.c.person == sa.bindparam("person"), LOG.c.time > sa.bindparam("since"))
+_READS = sa.select(sa.func.count()).where(LOG.c.person == sa.bindparam("person"), LOG.c.time > sa.bindparam("since"))
+_BROKEN = sa.select(sa.func.count(LOG.c.request.distinct())).where(
+    LOG.c.break_glass, LOG.c.time > sa.bindparam("since")
+)
+_BROKEN_BY_PERSON = _BROKEN.where(LOG.c.person == sa.bindparam("person"))
+_BROKEN_BY_MEMBER = _BROKEN.where(LOG.c.member == sa.bindparam("member"))
+_FIRST_BROKEN = sa.select(sa.func.min(LOG.c.time)).where(
+    LOG.c.break_glass, LOG.c.person == sa.bindparam("person"), LOG.c.request == sa.bindparam("request")
+)
 
 Fill = Callable[[int, int, Digest], LogEntry]  # Number, subject's number, previous head: the entry that takes them.
 
 
 @dataclass(frozen=True, slots=True)
-class Uses:
-    """How often a person has read in the last day."""
+class Broken:
+    """How often the glass was broken in the last day, each request counted once."""
 
-    reads: int
-    break_glass: int
+    by_person: int
+    by_member: int
+    first: TimeMs | None  # When this person first used this very request: a repeat costs nothing.
 
 
 class AccessLog:
@@ -56,27 +63,21 @@ class AccessLog:
         self._store = store
         self._clock = clock
         self._pages = SqlPages(store)
-        with reported():
-            newest = store.connection.execute(sa.select(sa.func.max(LOG.c.number))).scalar()
-        self._number = newest or 0
+        self._number = self._find_newest()
         self._oldest_unanchored = self._find_unanchored()
-
-    def store_since(self, height: Height) -> Height:
-        """At which height the store was made: now, if it is new."""
-        known = self._store.meta("since")
-        if known is None:
-            with self._store.commit("log.since"):
-                self._store.set_meta("since", height.to_bytes(8, "big"))
-            return height
-        return int.from_bytes(known, "big")
 
     def append(self, subject: SubjectId, person: bytes, fill: Fill) -> LogEntry:
         """Write one entry; durable on return."""
         tag = self._store.tag(subject)
         subject_number, previous = self._last(tag)
-        with self._store.commit("log.append") as connection:
-            entry = fill(self._number + 1, subject_number + 1, previous)
-            connection.execute(_INSERT, row_of(self._store, tag, person, entry))
+        try:
+            with self._store.commit("log.append") as connection:
+                entry = fill(self._number + 1, subject_number + 1, previous)
+                connection.execute(_INSERT, row_of(self._store, tag, person, entry))
+        except BaseException:
+            self._number = self._find_newest()  # A write that was reported as failed may have been kept.
+            self._oldest_unanchored = self._find_unanchored()
+            raise
         self._number = entry.number
         if self._oldest_unanchored is None:
             self._oldest_unanchored = entry.time
@@ -91,12 +92,22 @@ class AccessLog:
             return []
         return self._store.unwrapped_all(tag, [(wrapped, _context(number)) for wrapped, number in rows])
 
-    def uses(self, person: bytes) -> Uses:
+    def reads(self, person: bytes) -> int:
         """How often this person has read here in the last 24 hours."""
-        since = self._clock() - DAY_MS
-        asked = {"person": self._store.keyed("person", person), "since": since}
-        reads, break_glass = self._store.connection.execute(_USES, asked).one()
-        return Uses(reads=int(reads), break_glass=int(break_glass))
+        asked = {"person": self._store.keyed("person", person), "since": self._clock() - DAY_MS}
+        return int(self._store.connection.execute(_READS, asked).scalar_one())
+
+    def broken(self, person: bytes, member: MemberId, request_id: RequestId) -> Broken:
+        """How often this person, and this member's people together, have broken the glass here in the last 24 hours."""
+        execute, since = self._store.connection.execute, self._clock() - DAY_MS
+        who = self._store.keyed("person", person)
+        whose = self._store.keyed("member", member.encode())
+        first = execute(_FIRST_BROKEN, {"person": who, "request": self._store.keyed("request", request_id)}).scalar()
+        return Broken(
+            by_person=int(execute(_BROKEN_BY_PERSON, {"person": who, "since": since}).scalar_one()),
+            by_member=int(execute(_BROKEN_BY_MEMBER, {"member": whose, "since": since}).scalar_one()),
+            first=None if first is None else int(first),
+        )
 
     @property
     def is_overdue(self) -> bool:
@@ -179,6 +190,10 @@ class AccessLog:
     def _meta_number(self, name: str) -> int:
         return int.from_bytes(self._store.meta(name) or b"", "big")
 
+    def _find_newest(self) -> int:
+        with reported():
+            return self._store.connection.execute(sa.select(sa.func.max(LOG.c.number))).scalar() or 0
+
     def _find_unanchored(self) -> TimeMs | None:
         query = sa.select(sa.func.min(LOG.c.time)).where(LOG.c.number > self._meta_number("anchored"))
         found = self._store.connection.execute(query).scalar()
@@ -206,6 +221,8 @@ def row_of(store: SubjectStore, tag: bytes, person: bytes, entry: LogEntry) -> d
         "subject_number": entry.subject_number,
         "head": log_entry_digest(data),
         "person": store.keyed("person", person),
+        "member": store.keyed("member", entry.member.encode()),
+        "request": store.keyed("request", entry.request_id),
         "break_glass": entry.purpose == "BTG",
         "time": entry.time,
         "wrapped": store.wrapped(tag, data, _context(entry.number)),

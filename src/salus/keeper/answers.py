@@ -12,38 +12,42 @@
 
 from collections import Counter, defaultdict, deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import dataclass
 
+from salus.contracts.cells.reads import cell_of
 from salus.contracts.cells.tables import Status
-from salus.contracts.consent import Decision, Pack, ReadKind, ReadRequest
-from salus.contracts.reads.opening import Opening, Selection, reply_key_digest, to_sign
+from salus.contracts.consent import Pack, ReadKind, ReadRequest
+from salus.contracts.credentials.reads import is_active
+from salus.contracts.reads.opening import Opening, reply_key_digest
 from salus.contracts.reads.opening import commitment as opening_commitment
 from salus.contracts.reads.reads import request_of
 from salus.contracts.reads.tables import OpenRequest
-from salus.contracts.records.batch import share_row
-from salus.contracts.records.header import Header, RecordId, leaf
+from salus.contracts.records.header import Header
 from salus.contracts.records.reads import batch_of
-from salus.contracts.records.tables import OVERRIDES, Fate, Override
+from salus.contracts.records.tables import OVERRIDES, Override
 from salus.core.clock import Clock
-from salus.core.errors import MalformedError
+from salus.core.errors import MalformedError, RefusalError, UnavailableError
 from salus.core.ids import (
+    DAY_MS,
     MINUTE_MS,
     NO_DIGEST,
     BatchId,
+    CellId,
+    CredentialId,
     Digest,
     MemberId,
     RequestId,
-    SubjectId,
     TimeMs,
 )
 from salus.core.wire import decode, encode, reopen
 from salus.crypto.documents import padme
 from salus.crypto.hpke import OpeningKey, seal
-from salus.crypto.merkle import narrow, root
-from salus.crypto.signatures import SigningKey, verify
+from salus.crypto.merkle import root
+from salus.crypto.signatures import SigningKey
+from salus.keeper import break_glass
 from salus.keeper.access_log import AccessLog
-from salus.keeper.deposits import Deposits, Holding
+from salus.keeper.break_glass import BREAK_GLASS, BREAK_GLASS_MS_MAX, EMERGENCY_ROLE
+from salus.keeper.deposits import Deposits
 from salus.keeper.errors import (
     BreakGlassError,
     EnvelopeError,
@@ -58,48 +62,25 @@ from salus.keeper.messages import (
     AnswerHead,
     Ask,
     Asking,
-    BatchProof,
-    Item,
     LogEntry,
-    Person,
     SealedAnswer,
     head_statement,
     info,
+    log_entry_digest,
 )
 from salus.keeper.persons import Deciders, Persons
 from salus.keeper.policies import Held, Policies
+from salus.keeper.releasing import Candidate, Found, asked_for, content, indices, keep_only_with_current
 from salus.keeper.seats import own_seat
 from salus.machine.view import View
 from salus.state.state import State
 
 FRESH_MS = MINUTE_MS  # The oldest view of the ledger from which anything is released.
-BREAK_GLASS_MS_MAX = 60 * MINUTE_MS
 READS_PER_DAY = 2_000  # Of one person.
-BREAK_GLASS_PER_DAY = 3  # Of one person; beyond it a second person signs.
 ASKS_PER_MINUTE = 6_000  # Of one member.
 WAIT_FOR_HEIGHT_S = 2.0
 PADDING_BYTES_MIN = 4096
-EMERGENCY_ROLE = "emergency"
-BREAK_GLASS = "BTG"
-
-
-class Candidate(NamedTuple):
-    """A record of the subject that this keeper holds and the ledger knows."""
-
-    position: int  # In its holding's entries.
-    header: Header
-    override: Override | None
-
-
-@dataclass(slots=True)
-class Found:
-    """One holding with what may leave of it."""
-
-    author: MemberId
-    batch_id: BatchId
-    holding: Holding
-    candidates: list[Candidate]
-    released: list[tuple[Candidate, Decision]] = field(default_factory=list)
+_UNKNOWN_KEPT = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +88,19 @@ class Permitted:
     """What the member's vault may serve for an open request: which member asked, which blobs, until when."""
 
     member: MemberId
+    credential_id: CredentialId | None
+    cell_id: CellId
+    cell: tuple[Digest, Status]  # Commitment and status under which it was permitted.
     blobs: frozenset[Digest]
+    expires: TimeMs
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """An open request that is told when something new that it permits lies here."""
+
+    opening: Opening
+    asking: Asking
     expires: TimeMs
 
 
@@ -134,12 +127,13 @@ class Answers:
         self._opening_key = opening_key
         self._signing_key = signing_key
         self._clock = clock
-        self._since = log.store_since(view.height)
         self._persons = Persons(view, clock)
         self._deciders = Deciders(view, packs)
         self._asked: defaultdict[MemberId, deque[TimeMs]] = defaultdict(deque)
         self.permitted: dict[RequestId, Permitted] = {}
-        self.watched: dict[RequestId, tuple[SubjectId, MemberId, TimeMs]] = {}
+        self.watched: dict[RequestId, Watch] = {}
+        self._unknown_asked: Counter[bytes] = Counter()  # By person: asks for subjects that this keeper does not know.
+        self._unknown_since: TimeMs = 0
 
     async def answer(self, sender: MemberId, ask: Ask) -> SealedAnswer:
         """Check everything, log, answer.
@@ -156,11 +150,15 @@ class Answers:
             LogOverdueError: this keeper's log root is overdue, and it is not break-glass.
         """
         asking = self._opened(ask)
-        committee = own_seat(self._view.state, ask.committee, ask.seat, self._member)
+        own_seat(self._view.state, ask.committee, ask.seat, self._member)
         await self._fresh_view(asking)
         opening = decode(Opening, asking.opening)
-        request = self._standing(sender, opening)
+        self._standing(sender, opening)
         policy = await self._policies.current(opening.subject)
+        # Blocks may have come while a peer was asked for the policy: from here to the entry nothing is awaited.
+        committee = own_seat(self._view.state, ask.committee, ask.seat, self._member)
+        self._check_fresh()
+        request = self._standing(sender, opening)
         facts = self._persons.reader(
             opening, asking.signature, asking.claims, None if policy is None else policy.policy
         )
@@ -169,11 +167,14 @@ class Answers:
         if self._log.is_overdue and facts.purpose != BREAK_GLASS:
             raise LogOverdueError(member=self._member)
         found, withheld = self._judged(opening, facts, policy)
-        entry = self._logged(opening, facts, found, withheld)
-        self._allow_blobs(opening, request, found)
-        if asking.watch:
-            self.watched[opening.request_id] = (opening.subject, opening.member, request.expires)
-        items, proofs = _content(found)
+        entry = None if policy is None else self._logged(opening, facts, found, withheld)
+        if policy is None:
+            self._count_unknown(facts)
+        else:
+            self._allow_blobs(opening, request, policy, found)
+        if asking.watch and any(one.released for one in found):  # News of what is not permitted would tell of it.
+            self.watched[opening.request_id] = Watch(opening, asking, request.expires)
+        items, proofs = content(found)
         head = AnswerHead(
             chain=opening.chain,
             request_id=opening.request_id,
@@ -184,17 +185,49 @@ class Answers:
             policy=NO_DIGEST if policy is None else policy.commitment,
             items=len(items),
             root=root(items),
-            since=self._since,
+            log_number=0 if entry is None else entry.number,
+            log_entry=NO_DIGEST if entry is None else log_entry_digest(encode(entry)),
         )
         signature = self._signing_key.sign(head_statement(head))
-        answer = Answer(head=head, signature=signature, items=items, proofs=proofs, log_number=entry.number)
+        answer = Answer(head=head, signature=signature, items=items, proofs=proofs)
         return SealedAnswer(sealed=seal(opening.reply_key, padded(encode(answer)), info(opening.chain, "answer")))
+
+    async def has_news(self, watch: Watch, batches: set[tuple[MemberId, BatchId]]) -> bool:
+        """Whether something of these new batches would be released to a watching request, if it asked now."""
+        opening, asking = watch.opening, watch.asking
+        try:
+            policy = await self._policies.current(opening.subject)
+            if policy is None:
+                return False
+            facts = self._persons.reader(opening, asking.signature, asking.claims, policy.policy)
+            found, _ = self._judged(opening, facts, policy, batches)
+        except (RefusalError, UnavailableError):
+            return False
+        return any(one.released for one in found)
+
+    def permitted_now(self, request_id: RequestId) -> Permitted | None:
+        """What may be served for a request, while consent, credential and time are those under which it was permitted.
+
+        Whoever is refused for a change asks the keepers again, who decide anew.
+        """
+        permitted = self.permitted.get(request_id)
+        if permitted is None:
+            return None
+        state, now = self._view.state, max(self._view.time, self._clock())
+        cell, credential_id = cell_of(state, permitted.cell_id), permitted.credential_id
+        holds = (
+            now < permitted.expires
+            and cell is not None
+            and (cell.commitment, cell.status) == permitted.cell
+            and (credential_id is None or is_active(state, credential_id, now))
+        )
+        return permitted if holds else None
 
     def forget_expired(self) -> None:
         """Let go of requests that have run out."""
         now = self._clock()
         self.permitted = {key: value for key, value in self.permitted.items() if now < value.expires}
-        self.watched = {key: value for key, value in self.watched.items() if now < value[2]}
+        self.watched = {key: value for key, value in self.watched.items() if now < value.expires}
 
     def _opened(self, ask: Ask) -> Asking:
         try:
@@ -205,7 +238,11 @@ class Answers:
     async def _fresh_view(self, asking: Asking) -> None:
         if not await self._view.reached(asking.at_height, WAIT_FOR_HEIGHT_S):
             raise StaleError(height=self._view.height, asked=asking.at_height)
-        if self._clock() - self._view.time > FRESH_MS:
+        self._check_fresh()
+
+    def _check_fresh(self) -> None:
+        """Too old, or so far ahead that one of the two clocks is wrong: neither decides who may read."""
+        if abs(self._clock() - self._view.time) > FRESH_MS:
             raise StaleError(height=self._view.height)
 
     def _standing(self, sender: MemberId, opening: Opening) -> OpenRequest:
@@ -229,16 +266,7 @@ class Answers:
         remaining = request.expires - max(self._view.time, self._clock())
         if EMERGENCY_ROLE not in facts.roles or not opening.reason.strip() or remaining > BREAK_GLASS_MS_MAX:
             raise BreakGlassError(minutes_max=BREAK_GLASS_MS_MAX // MINUTE_MS)
-        used = self._log.uses(_person(facts)).break_glass
-        if used >= BREAK_GLASS_PER_DAY and not self._is_second(asking.second, opening):
-            raise QuotaError(break_glass_per_day=BREAK_GLASS_PER_DAY)
-
-    def _is_second(self, second: Person | None, opening: Opening) -> bool:
-        """Whether another emergency person of the same member signed the same opening."""
-        if second is None or second.credential_id == opening.credential_id or second.claims.key == opening.key:
-            return False
-        roles = self._persons.roles(second.credential_id, second.claims, opening.member, second.claims.key)
-        return EMERGENCY_ROLE in roles and verify(second.claims.key, to_sign(opening), second.signature)
+        break_glass.check_quota(self._log, self._persons, facts, opening, asking.second, _person(facts))
 
     def _check_quotas(self, facts: ReadRequest, opening: Opening, asking: Asking) -> None:
         now = self._clock()
@@ -248,24 +276,39 @@ class Answers:
         if len(asked) >= ASKS_PER_MINUTE:
             raise QuotaError(asks_per_minute=ASKS_PER_MINUTE)
         asked.append(now)
-        if facts.purpose != BREAK_GLASS and self._log.uses(_person(facts)).reads >= READS_PER_DAY:
+        reads = self._log.reads(_person(facts)) + self._unknown_asked[_person(facts)]
+        if facts.purpose != BREAK_GLASS and reads >= READS_PER_DAY:
             raise QuotaError(reads_per_day=READS_PER_DAY)
 
-    def _judged(self, opening: Opening, facts: ReadRequest, policy: Held | None) -> tuple[list[Found], Counter[str]]:
-        """All that this keeper holds of the subject, what may leave of it, and why the rest may not."""
+    def _count_unknown(self, facts: ReadRequest) -> None:
+        """An ask for a handle that means nothing here fills no disk; it counts for a day, in memory."""
+        now = self._clock()
+        if now - self._unknown_since > DAY_MS or len(self._unknown_asked) >= _UNKNOWN_KEPT:
+            self._unknown_asked.clear()
+            self._unknown_since = now
+        self._unknown_asked[_person(facts)] += 1
+
+    def _judged(
+        self,
+        opening: Opening,
+        facts: ReadRequest,
+        policy: Held | None,
+        only: set[tuple[MemberId, BatchId]] | None = None,
+    ) -> tuple[list[Found], Counter[str]]:
+        """All that this keeper holds of the subject, or in some batches alone: what may leave, and why the rest not."""
         withheld: Counter[str] = Counter()
         if policy is None or policy.cell.status is Status.CLOSED:
             return [], withheld
-        found = self._held_and_final(opening)
+        found = self._held_and_final(opening, only)
         if policy.cell.status is Status.FROZEN and facts.kind is not ReadKind.PATIENT and facts.purpose != BREAK_GLASS:
             withheld["cell_frozen"] += sum(len(one.candidates) for one in found)
             return [], withheld
         decider = self._deciders.of(policy.policy, policy.commitment)
         at = self._view.time  # Block time, so that at one height all keepers decide alike, and a difference is a lie.
         for one in found:
-            asked_for = _asked_for(one, opening, facts)
-            decisions = decider.decide_all(facts, [candidate.header for candidate in asked_for], at)
-            for candidate, decision in zip(asked_for, decisions, strict=True):
+            chosen = asked_for(one, opening, facts)
+            decisions = decider.decide_all(facts, [candidate.header for candidate in chosen], at)
+            for candidate, decision in zip(chosen, decisions, strict=True):
                 if decision.permitted:
                     one.released.append((candidate, decision))
                 else:
@@ -274,17 +317,18 @@ class Answers:
             current = [each.header for one in found for each in one.candidates if each.override is None]
             decisions = decider.decide_all(facts, current, at)
             permitted = {header.record for header, said in zip(current, decisions, strict=True) if said.permitted}
-            _keep_only_with_current(found, permitted)
+            keep_only_with_current(found, permitted)
         return found, withheld
 
-    def _held_and_final(self, opening: Opening) -> list[Found]:
+    def _held_and_final(self, opening: Opening, only: set[tuple[MemberId, BatchId]] | None = None) -> list[Found]:
         """All of the subject that the ledger knows, but for the author whom the selection leaves out."""
         state = self._view.state
         found: list[Found] = []
-        held = self._deposits.holdings_of(opening.subject, except_author=opening.selection.except_author)
-        for author, batch_id, batch_root, holding in held:
+        left_out = opening.selection.except_author
+        held = self._deposits.holdings_of(opening.subject, except_author=left_out, only=only)
+        for author, batch_id, batch_roots, holding in held:
             batch = batch_of(state, author, batch_id)
-            if batch is None or batch.root != batch_root:
+            if batch is None or (batch.root, batch.share_root) != batch_roots:
                 continue
             overrides = _overrides(state, author, batch_id)
             candidates = [
@@ -295,7 +339,7 @@ class Answers:
         return found
 
     def _logged(self, opening: Opening, facts: ReadRequest, found: list[Found], withheld: Counter[str]) -> LogEntry:
-        released = tuple((one.author, one.batch_id, _indices(one)) for one in found if one.released)
+        released = tuple((one.author, one.batch_id, indices(one)) for one in found if one.released)
 
         def fill(number: int, subject_number: int, previous: Digest) -> LogEntry:
             return LogEntry(
@@ -318,9 +362,16 @@ class Answers:
 
         return self._log.append(opening.subject, _person(facts), fill)
 
-    def _allow_blobs(self, opening: Opening, request: OpenRequest, found: list[Found]) -> None:
+    def _allow_blobs(self, opening: Opening, request: OpenRequest, policy: Held, found: list[Found]) -> None:
         blobs = frozenset(blob for one in found for candidate, _ in one.released for blob in candidate.header.blobs)
-        self.permitted[opening.request_id] = Permitted(member=opening.member, blobs=blobs, expires=request.expires)
+        self.permitted[opening.request_id] = Permitted(
+            member=opening.member,
+            credential_id=opening.credential_id,
+            cell_id=policy.policy.cell,
+            cell=(policy.commitment, policy.cell.status),
+            blobs=blobs,
+            expires=request.expires,
+        )
 
 
 def padded(data: bytes) -> bytes:
@@ -347,79 +398,3 @@ def _person(facts: ReadRequest) -> bytes:
 
 def _overrides(state: State, author: MemberId, batch_id: BatchId) -> dict[int, Override]:
     return {key[2]: override for key, override in OVERRIDES.items(state, author, batch_id)}
-
-
-def _asked_for(one: Found, opening: Opening, facts: ReadRequest) -> list[Candidate]:
-    """Those of a holding that the opening selects, in versions that this reader may see at all."""
-    selection = opening.selection
-    chosen = one.candidates
-    if selection.fhir_types or selection.records:
-        chosen = [candidate for candidate in chosen if _selected(candidate.header, selection)]
-    return [each for each in chosen if each.override is None or _may_see_version(each, opening, facts)]
-
-
-def _selected(header: Header, selection: Selection) -> bool:
-    wanted_type = not selection.fhir_types or header.fhir_type in selection.fhir_types
-    return wanted_type and (not selection.records or header.record in selection.records)
-
-
-def _may_see_version(candidate: Candidate, opening: Opening, facts: ReadRequest) -> bool:
-    """Overridden versions go to requests for history; withdrawn ones to their author and the patient alone."""
-    if candidate.override is None:
-        return True
-    if not opening.selection.history:
-        return False
-    is_own = facts.kind is ReadKind.PATIENT or opening.member == candidate.header.record.author
-    return candidate.override.fate is Fate.SUPERSEDED or is_own
-
-
-def _keep_only_with_current(found: list[Found], permitted: set[RecordId]) -> None:
-    """Of a superseded version, release only what has a permitted current one."""
-    overrides = {c.header.record: c.override for one in found for c in one.candidates if c.override is not None}
-
-    def current(record: RecordId) -> RecordId:
-        for _ in range(len(overrides) + 1):
-            override = overrides.get(record)
-            if override is None or override.successor is None:
-                return record
-            record = RecordId(record.author, override.successor.batch_id, override.successor.index)
-        return record
-
-    for one in found:
-        one.released = [
-            (candidate, decision)
-            for candidate, decision in one.released
-            if candidate.override is None
-            or candidate.override.fate is Fate.WITHDRAWN
-            or current(candidate.header.record) in permitted
-        ]
-
-
-def _indices(found: Found) -> bytes:
-    return b"".join(candidate.header.record.index.to_bytes(2, "big") for candidate, _ in found.released)
-
-
-def _content(found: list[Found]) -> tuple[tuple[bytes, ...], tuple[BatchProof, ...]]:
-    """Items to release and, per batch, the paths of exactly these records: a path for more would tell of more."""
-    items: list[bytes] = []
-    proofs: list[BatchProof] = []
-    for one in found:
-        if not one.released:
-            continue
-        entries = one.holding.entries
-        for candidate, decision in one.released:
-            entry = entries[candidate.position]
-            item = Item(entry.header, entry.salt, entry.share, entry.share_hashes, decision.obligations)
-            items.append(encode(item))
-        proofs.append(_proof(one))
-    return tuple(items), tuple(proofs)
-
-
-def _proof(one: Found) -> BatchProof:
-    holding = one.holding
-    leaf_proof, row_proof = holding.leaf_proof, holding.row_proof
-    if len(one.released) < len(holding.entries):
-        kept = [candidate.header.record.index for candidate, _ in one.released]
-        leaf_proof = narrow({e.index: leaf(e.salt, e.header) for e in holding.entries}, leaf_proof, kept)
-        row_proof = narrow({e.index: share_row(e.share_hashes) for e in holding.entries}, row_proof, kept)
-    return BatchProof(author=one.author, batch_id=one.batch_id, leaf_proof=leaf_proof, row_proof=row_proof)

@@ -9,13 +9,14 @@
 The envelope itself is not kept. A record is served only once this keeper's own final state holds the batch.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
 
 import sqlalchemy as sa
 
 from salus.contracts.cells.tables import Status
 from salus.contracts.consent.policy import is_writer
+from salus.contracts.members.messages import Committee
 from salus.contracts.members.reads import member_of
 from salus.contracts.records.batch import DIGEST_BYTES, leaf_levels, row_levels, share_row
 from salus.contracts.records.header import Header, leaf
@@ -34,6 +35,8 @@ from salus.keeper.errors import (
     InconsistentDealerError,
     NotSeatedError,
     PolicyMissingError,
+    QuotaError,
+    StaleError,
 )
 from salus.keeper.messages import (
     BatchShares,
@@ -51,7 +54,14 @@ from salus.keeper.store import BATCHES, HOLDINGS, SubjectStore, upsert
 from salus.machine.view import View
 
 GOOD_MS = 2 * HOUR_MS  # How long a deposit waits for its batch; transactions are valid for at most one hour.
+ROOTS_MAX = 4  # Under how many roots an author may deal one batch: refused records change them.
+WAITING_MAX = 4096  # Batches of one author that the ledger does not have yet.
+ROUNDS_MAX = 4  # How often a deposit is judged anew because a block came in between.
 SHARE_BYTES = 32
+
+
+Roots = tuple[Digest, Digest]  # Of headers and of share hashes.
+BySubject = dict[SubjectId, list[tuple[Entry, Header]]]
 
 
 class Holding(Record, tag="h/1", frozen=True):
@@ -91,18 +101,16 @@ class Deposits:
             NotSeatedError: this member does not hold the seat, or the epoch has passed.
             InconsistentDealerError: headers, hashes or shares do not lead to the roots.
             DepositConflictError: the ledger holds this batch under other roots.
+            StaleError: blocks came faster than policies could be fetched.
+            QuotaError: this author has dealt the batch under too many roots, or too many batches that are not final.
         """
         shares = self._opened(sender, deposit)
-        committee = own_seat(self._view.state, shares.committee, shares.seat, self._member)
-        if shares.epoch != committee.epoch:
-            raise NotSeatedError(seat=shares.seat, epoch=committee.epoch)
+        committee = self._seated(shares)
         by_subject, leaves, rows = check_shares(shares, len(committee.seats))
-        final = LEDGER_BATCHES.get(self._view.state, (shares.author, shares.batch_id))
-        if final is not None and (final.root, final.share_root) != (shares.root, shares.share_root):
-            raise DepositConflictError(batch_id=shares.batch_id)
-        refused = await self._refused(shares, by_subject, is_final=final is not None)
+        refused = await self._refused_now(shares, by_subject)
         if refused:
             return DepositRefused(indices=tuple(sorted(refused)))
+        self._check_room(shares)
         good_until = max(self._view.time, self._clock()) + GOOD_MS
         self._keep(shares, by_subject, leaves, rows, good_until)
         statement = deposited(
@@ -117,25 +125,30 @@ class Deposits:
         )
         return Deposited(seat=shares.seat, good_until=good_until, signature=self._signing_key.sign(statement))
 
-    def missing(self, author: MemberId, batches: tuple[tuple[BatchId, Digest], ...]) -> tuple[BatchId, ...]:
-        """Which of an author's batches, by id and root, are not held here: what its outbox deals again."""
-        query = sa.select(BATCHES.c.batch_id, BATCHES.c.root).where(BATCHES.c.author == author)
-        wanted = query.where(BATCHES.c.batch_id.in_([batch_id for batch_id, _ in batches]))
-        held = {(bytes(row.batch_id), bytes(row.root)) for row in self._store.connection.execute(wanted)}
-        return tuple(batch_id for batch_id, root in batches if (batch_id, root) not in held)
+    def missing(self, author: MemberId, batches: tuple[tuple[BatchId, Digest, Digest], ...]) -> tuple[BatchId, ...]:
+        """Which of an author's batches, by id and both roots, are not held here: what its outbox deals again."""
+        query = sa.select(BATCHES.c.batch_id, BATCHES.c.root, BATCHES.c.share_root).where(BATCHES.c.author == author)
+        wanted = query.where(BATCHES.c.batch_id.in_([batch_id for batch_id, _, _ in batches]))
+        held = {tuple(row) for row in self._store.connection.execute(wanted)}
+        return tuple(batch[0] for batch in batches if batch not in held)
 
     def holdings_of(
-        self, subject: SubjectId, *, except_author: MemberId | None = None
-    ) -> Iterator[tuple[MemberId, BatchId, Digest, Holding]]:
-        """Everything held of a subject, or all but one author's: author, batch, root, content."""
+        self,
+        subject: SubjectId,
+        *,
+        except_author: MemberId | None = None,
+        only: set[tuple[MemberId, BatchId]] | None = None,
+    ) -> Iterator[tuple[MemberId, BatchId, Roots, Holding]]:
+        """What is held of a subject, but for one author's, or in some batches alone: author, batch, roots, content."""
         tag = self._store.tag(subject)
-        query = sa.select(HOLDINGS.c.author, HOLDINGS.c.batch_id, HOLDINGS.c.root, HOLDINGS.c.wrapped)
-        query = query.where(HOLDINGS.c.tag == tag)
+        held = HOLDINGS.c
+        query = sa.select(held.author, held.batch_id, held.root, held.share_root, held.wrapped).where(held.tag == tag)
         if except_author is not None:
-            query = query.where(HOLDINGS.c.author != except_author)
-        for author, batch_id, root, wrapped in self._store.connection.execute(query).all():
-            data = self._store.unwrapped(tag, wrapped, _context(author, batch_id, root))
-            yield author, batch_id, root, reopen(Holding, data)
+            query = query.where(held.author != except_author)
+        for author, batch_id, root, share_root, wrapped in self._store.connection.execute(query).all():
+            if only is None or (author, batch_id) in only:
+                data = self._store.unwrapped(tag, wrapped, _context(author, batch_id, root, share_root))
+                yield author, batch_id, (root, share_root), reopen(Holding, data)
 
     def tags_in(self, author: MemberId, batch_id: BatchId) -> list[bytes]:
         """The tags of subjects with records in a batch."""
@@ -143,43 +156,84 @@ class Deposits:
         return [bytes(row.tag) for row in self._store.connection.execute(query)]
 
     def batches(self) -> list[tuple[MemberId, BatchId]]:
-        """Every batch held here that the ledger has, under the same root."""
-        rows = self._store.connection.execute(sa.select(BATCHES.c.author, BATCHES.c.batch_id, BATCHES.c.root)).all()
-        state = self._view.state
-        final = [(row, LEDGER_BATCHES.get(state, (row.author, bytes(row.batch_id)))) for row in rows]
-        return [
-            (MemberId(row.author), bytes(row.batch_id))
-            for row, batch in final
-            if batch is not None and batch.root == bytes(row.root)
-        ]
+        """Every batch held here that the ledger has, under the same roots."""
+        query = sa.select(BATCHES.c.author, BATCHES.c.batch_id, BATCHES.c.root, BATCHES.c.share_root)
+        rows = self._store.connection.execute(query).all()
+        return [(author, batch_id) for author, batch_id, *roots in rows if self._is_final(author, batch_id, *roots)]
 
     def blobs_in(self, author: MemberId, batch_id: BatchId) -> list[Digest]:
         """Digests of all ciphertext of a batch, as its headers name them."""
-        query = sa.select(HOLDINGS.c.tag, HOLDINGS.c.root, HOLDINGS.c.wrapped)
+        query = sa.select(HOLDINGS.c.tag, HOLDINGS.c.root, HOLDINGS.c.share_root, HOLDINGS.c.wrapped)
         where = (HOLDINGS.c.author == author, HOLDINGS.c.batch_id == batch_id)
         digests: list[Digest] = []
-        for tag, batch_root, wrapped in self._store.connection.execute(query.where(*where)).all():
-            data = self._store.unwrapped(tag, wrapped, _context(author, batch_id, batch_root))
+        for tag, root, share_root, wrapped in self._store.connection.execute(query.where(*where)).all():
+            data = self._store.unwrapped(tag, wrapped, _context(author, batch_id, root, share_root))
             for entry in reopen(Holding, data).entries:
                 digests += reopen(Header, entry.header).blobs
         return digests
 
     def drop_expired(self) -> int:
-        """Forget deposits whose batch did not become final in time; how many."""
-        state = self._view.state
-        query = sa.select(BATCHES.c.author, BATCHES.c.batch_id, BATCHES.c.root)
-        rows = self._store.connection.execute(query.where(BATCHES.c.good_until < self._view.time)).all()
-        dropped = 0
+        """Forget deposits whose batch did not become final in time; how many. Looks at those that still wait alone."""
+        now = self._view.time
+        query = sa.select(BATCHES.c.author, BATCHES.c.batch_id, BATCHES.c.root, BATCHES.c.share_root)
+        waiting = query.add_columns(BATCHES.c.good_until).where(BATCHES.c.good_until > 0)
+        rows = self._store.connection.execute(waiting).all()
+        final = [place for *place, _ in rows if self._is_final(*place)]
+        expired = [place for *place, good_until in rows if good_until < now and place not in final]
+        if not final and not expired:
+            return 0
         with self._store.commit("keeper.drop") as connection:
-            for author, batch_id, root in rows:
-                final = LEDGER_BATCHES.get(state, (author, batch_id))
-                if final is not None and final.root == root:
-                    continue
+            for place in final:
+                connection.execute(BATCHES.update().where(*_at(BATCHES, place)).values(good_until=0))
+            for place in expired:
                 for table in (BATCHES, HOLDINGS):
-                    where = (table.c.author == author, table.c.batch_id == batch_id, table.c.root == root)
-                    connection.execute(table.delete().where(*where))
-                dropped += 1
-        return dropped
+                    connection.execute(table.delete().where(*_at(table, place)))
+        return len(expired)
+
+    def _is_final(self, author: MemberId, batch_id: BatchId, root: Digest, share_root: Digest) -> bool:
+        batch = LEDGER_BATCHES.get(self._view.state, (author, batch_id))
+        return batch is not None and (batch.root, batch.share_root) == (root, share_root)
+
+    def _check_room(self, shares: BatchShares) -> None:
+        """What waits for a block, and is dropped without one, may not fill the disk in the meantime."""
+        batches = BATCHES.c
+        of_batch = sa.select(batches.root, batches.share_root).where(
+            batches.author == shares.author, batches.batch_id == shares.batch_id
+        )
+        held = {tuple(row) for row in self._store.connection.execute(of_batch)}
+        if (shares.root, shares.share_root) in held or self._is_final(
+            shares.author, shares.batch_id, shares.root, shares.share_root
+        ):
+            return
+        if len(held) >= ROOTS_MAX:
+            raise QuotaError(roots_of_batch=ROOTS_MAX)
+        if self._waiting(shares.author) >= WAITING_MAX:
+            self.drop_expired()
+            if self._waiting(shares.author) >= WAITING_MAX:
+                raise QuotaError(waiting_batches=WAITING_MAX)
+
+    def _waiting(self, author: MemberId) -> int:
+        query = sa.select(sa.func.count()).where(BATCHES.c.good_until > 0, BATCHES.c.author == author)
+        return int(self._store.connection.execute(query).scalar_one())
+
+    def _seated(self, shares: BatchShares) -> Committee:
+        committee = own_seat(self._view.state, shares.committee, shares.seat, self._member)
+        if shares.epoch != committee.epoch:
+            raise NotSeatedError(seat=shares.seat, epoch=committee.epoch)
+        return committee
+
+    async def _refused_now(self, shares: BatchShares, by_subject: BySubject) -> list[int]:
+        """Indices refused, all judged in one state: a block that comes while a policy is fetched may revoke another."""
+        for _ in range(ROUNDS_MAX):
+            height = self._view.height
+            self._seated(shares)
+            final = LEDGER_BATCHES.get(self._view.state, (shares.author, shares.batch_id))
+            if final is not None and (final.root, final.share_root) != (shares.root, shares.share_root):
+                raise DepositConflictError(batch_id=shares.batch_id)
+            refused = await self._refused(shares, by_subject, is_final=final is not None)
+            if self._view.height == height:
+                return refused
+        raise StaleError(height=self._view.height)
 
     def _opened(self, sender: MemberId, deposit: Deposit) -> BatchShares:
         chain = self._view.chain
@@ -195,9 +249,7 @@ class Deposits:
             raise EnvelopeError(seat=deposit.seat)
         return shares
 
-    async def _refused(
-        self, shares: BatchShares, by_subject: dict[SubjectId, list[tuple[Entry, Header]]], *, is_final: bool
-    ) -> list[int]:
+    async def _refused(self, shares: BatchShares, by_subject: BySubject, *, is_final: bool) -> list[int]:
         refused: list[int] = []
         for subject, entries in by_subject.items():
             if not await self._may_write(shares, subject, is_final=is_final):
@@ -220,13 +272,18 @@ class Deposits:
     def _keep(
         self,
         shares: BatchShares,
-        by_subject: dict[SubjectId, list[tuple[Entry, Header]]],
+        by_subject: BySubject,
         leaves: Levels,
         rows: Levels,
         good_until: TimeMs,
     ) -> None:
-        place = {"author": shares.author, "batch_id": shares.batch_id, "root": shares.root}
-        context = _context(shares.author, shares.batch_id, shares.root)
+        place = {
+            "author": shares.author,
+            "batch_id": shares.batch_id,
+            "root": shares.root,
+            "share_root": shares.share_root,
+        }
+        context = _context(shares.author, shares.batch_id, shares.root, shares.share_root)
         with self._store.commit("keeper.deposit") as connection:
             holdings: list[dict[str, object]] = []
             for subject, entries in by_subject.items():
@@ -236,17 +293,22 @@ class Deposits:
                 tag = self._store.tag(subject)
                 holdings.append({"tag": tag, **place, "wrapped": self._store.wrapped(tag, encode(holding), context)})
             upsert(connection, HOLDINGS, holdings)
-            upsert(connection, BATCHES, [{**place, "share_root": shares.share_root, "good_until": good_until}])
+            upsert(connection, BATCHES, [{**place, "good_until": good_until}])
 
 
-def check_shares(shares: BatchShares, seats: int) -> tuple[dict[SubjectId, list[tuple[Entry, Header]]], Levels, Levels]:
+def _at(table: sa.Table, place: Sequence[object]) -> list[sa.ColumnElement[bool]]:
+    names = ("author", "batch_id", "root", "share_root")
+    return [table.c[name] == value for name, value in zip(names, place, strict=True)]
+
+
+def check_shares(shares: BatchShares, seats: int) -> tuple[BySubject, Levels, Levels]:
     """Entries by subject, and both trees, if everything leads to the roots.
 
     Raises:
         InconsistentDealerError: no header, an index out of order, a header of another place, a share that is not its
             hash, or another root.
     """
-    by_subject: dict[SubjectId, list[tuple[Entry, Header]]] = {}
+    by_subject: BySubject = {}
     leaves: dict[int, Digest] = {}
     rows: dict[int, Digest] = {}
     start = DIGEST_BYTES * (shares.seat - 1)
@@ -279,5 +341,5 @@ def check_shares(shares: BatchShares, seats: int) -> tuple[dict[SubjectId, list[
     return by_subject, leaf_tree, row_tree
 
 
-def _context(author: MemberId, batch_id: BatchId, root: Digest) -> bytes:
-    return b"holding" + author.encode() + batch_id + root
+def _context(author: MemberId, batch_id: BatchId, root: Digest, share_root: Digest) -> bytes:
+    return b"holding" + author.encode() + batch_id + root + share_root

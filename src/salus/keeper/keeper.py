@@ -37,6 +37,8 @@ from salus.keeper.messages import (
 from salus.keeper.policies import Policies
 from salus.keeper.seats import own_seat
 from salus.keeper.store import SubjectStore
+from salus.keeper.widenings import Widenings
+from salus.keeper.writers import Writers
 from salus.machine.sponsor import Sponsor
 from salus.machine.view import View
 
@@ -44,9 +46,9 @@ ASK_AGE_MS_MAX = 5 * MINUTE_MS  # How old a patient's asking for the log may be.
 
 
 class HeldWanted(Record, tag="keeper.held_wanted/1", frozen=True):
-    """An author asks which of its batches, by id and root, are not held here."""
+    """An author asks which of its batches, by id and both roots, are not held here."""
 
-    batches: tuple[tuple[BatchId, Digest], ...]
+    batches: tuple[tuple[BatchId, Digest, Digest], ...]
 
 
 class HeldFound(Record, tag="keeper.held_found/1", frozen=True):
@@ -83,14 +85,17 @@ class Keeper:
         self._keys = keys
         self._clock = clock
         self.log = AccessLog(member, store, clock)
-        self.policies = Policies(member, store, view, transport, keys.opening, keys.signing)
+        self.widenings = Widenings(member, store, view, transport, self.log, clock)
+        self.policies = Policies(member, store, view, transport, self.widenings, keys.opening, keys.signing)
         self.deposits = Deposits(member, store, view, self.policies, keys.opening, keys.signing, clock)
+        self.writers = Writers(member, view, self.policies, self.deposits, keys.opening)
         self.answers = Answers(
             member, view, self.policies, self.deposits, self.log, packs, keys.opening, keys.signing, clock
         )
 
     def open_door(self, door: Door) -> None:
         """Let the member's door lead here."""
+        self.writers.open_door(door)
         door.answer(Deposit, self.deposits.accept)
         door.answer(HeldWanted, self._missing)
         door.answer(SealedPolicy, self.policies.accept)
@@ -100,7 +105,7 @@ class Keeper:
 
     def permitted(self, request_id: bytes) -> Permitted | None:
         """What the member's vault may serve for a request."""
-        return self.answers.permitted.get(request_id)
+        return self.answers.permitted_now(request_id)
 
     async def tell_log(self, _sender: MemberId, asked: LogAsk) -> SealedLog:
         """The log of a subject, for a device of the patient.
@@ -129,23 +134,31 @@ class Keeper:
         return await anchor(self.log, LogKind.KEEPER, self._view, sponsor)
 
     async def block_arrived(self, batches: Iterable[tuple[Name, BatchId]]) -> None:
-        """Tell watched requests that new records of their subject became final."""
+        """Tell watching requests that something new which they permit became final."""
         if not self.answers.watched:
             return
-        tags = {tag for author, batch_id in batches for tag in self.deposits.tags_in(author, batch_id)}
+        new = {(MemberId(author), batch_id) for author, batch_id in batches}
+        tags = {tag for author, batch_id in new for tag in self.deposits.tags_in(author, batch_id)}
         if not tags:
             return
-        for request_id, (subject, member, expires) in list(self.answers.watched.items()):
-            if self._store.tag(subject) in tags and self._clock() < expires:
+        for request_id, watch in list(self.answers.watched.items()):
+            is_touched = self._store.tag(watch.opening.subject) in tags and self._clock() < watch.expires
+            if is_touched and await self.answers.has_news(watch, new):
                 try:
-                    await ask(self._transport, member, SomethingNew(request_id=request_id), Noted)
+                    await ask(self._transport, watch.opening.member, SomethingNew(request_id=request_id), Noted)
                 except SalusError:
                     continue  # The reader's gateway is away; its open page will ask again.
 
+    def close(self) -> None:
+        """Let go of what goes on in the background."""
+        self.widenings.stop()
+
     def tick(self) -> None:
-        """Forget what has run out."""
+        """Forget what has run out; tell who has not heard."""
         self.answers.forget_expired()
         self.deposits.drop_expired()
+        self.policies.drop_expired()
+        self.widenings.tell()
 
     async def _missing(self, sender: MemberId, wanted: HeldWanted) -> HeldFound:
         return HeldFound(missing=self.deposits.missing(sender, wanted.batches))

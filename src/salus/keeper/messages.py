@@ -20,12 +20,15 @@ from salus.core.ids import (
     Purpose,
     RequestId,
     Salt,
+    Sealed,
+    SealedShares,
     SealingKey,
     Seat,
     Signature,
     SubjectId,
     TimeMs,
     Unsigned,
+    Version,
 )
 from salus.core.wire import Record, encode
 from salus.crypto.digests import tagged
@@ -69,7 +72,7 @@ class Deposit(Record, tag="keeper.deposit/1", frozen=True):
     """An envelope: a `Signed` `BatchShares`, sealed to one seat."""
 
     seat: Seat
-    sealed: bytes
+    sealed: SealedShares
 
 
 class Deposited(Record, tag="keeper.deposited/1", frozen=True):
@@ -108,7 +111,7 @@ class SealedPolicy(Record, tag="keeper.sealed_policy/1", frozen=True):
     """A `PolicyDeposit`, sealed to one seat."""
 
     seat: Seat
-    sealed: bytes
+    sealed: Sealed
 
 
 class PolicyHeld(Record, tag="keeper.policy_held/1", frozen=True):
@@ -131,6 +134,18 @@ class PolicyFound(Record, tag="keeper.policy_found/1", frozen=True):
     """The policy, sealed to the asker's seat; empty where it is not held."""
 
     sealed: bytes
+
+
+class WideningNotice(Record, tag="keeper.widening_notice/1", frozen=True):
+    """A keeper tells a writer that a custodian widens a policy: when it began to wait, and what stands for it."""
+
+    cell_id: CellId
+    commitment: Digest  # Of the wider version.
+    version: Version
+    custodian: Name
+    evidence: Digest
+    cosigner: Name | None  # The second writer, who spares it the wait.
+    noticed: TimeMs  # Block time.
 
 
 # Reading.
@@ -160,7 +175,7 @@ class Ask(Record, tag="keeper.ask/1", frozen=True):
 
     committee: CommitteeId
     seat: Seat
-    sealed: bytes
+    sealed: Sealed
 
 
 class Item(Record, tag="i/1", frozen=True):
@@ -194,7 +209,8 @@ class AnswerHead(Record, tag="keeper.answer_head/1", frozen=True):
     policy: Digest  # The commitment it decided under; NO_DIGEST where it knows no such subject.
     items: Unsigned
     root: Digest  # Over the items (RFC 6962), so that one can be shown without the rest.
-    since: Height  # When this keeper's store was made, or made anew: what it signed for before that, it has lost.
+    log_number: Unsigned  # Of the entry this answer left in the keeper's log; 0 where it knows no such subject.
+    log_entry: Digest  # That entry's, as `log_entry_digest`: who answers and keeps no such entry has lied.
 
 
 class Answer(Record, tag="keeper.answer/1", frozen=True):
@@ -204,7 +220,6 @@ class Answer(Record, tag="keeper.answer/1", frozen=True):
     signature: Signature
     items: tuple[bytes, ...]  # Encoded `Item`s.
     proofs: tuple[BatchProof, ...]
-    log_number: Unsigned  # Of the entry this answer left in the keeper's log.
 
 
 class SealedAnswer(Record, tag="keeper.sealed_answer/1", frozen=True):
@@ -262,7 +277,7 @@ class LogAsk(Record, tag="keeper.log_ask/1", frozen=True):
 
     committee: CommitteeId
     seat: Seat
-    sealed: bytes
+    sealed: Sealed
 
 
 class LogTold(Record, tag="keeper.log_told/1", frozen=True):

@@ -100,18 +100,19 @@ class Deciders:
 
     def of(self, policy: PolicySet, named: Digest) -> Decider:
         """The decider of a policy version, `named` by its commitment, under the packs and places in force now."""
-        packs, places = self._in_force(), self._places()
-        key = (named, tuple(packs), tuple(places.items()))
+        roots, places = self._in_force(), self._places()
+        key = (named, tuple(roots.items()), tuple(places.items()))  # A pack's next version is another root.
         decider = self._kept.get(key)
         if decider is None:
             if len(self._kept) >= _DECIDERS_KEPT:
                 self._kept.clear()
+            packs = {place: self._packs[root] for place, root in roots.items()}
             decider = self._kept[key] = Decider(policy, packs, places)
         return decider
 
-    def _in_force(self) -> dict[str, Pack]:
+    def _in_force(self) -> dict[str, Digest]:
         roots = {pack.jurisdiction: pack_root_of(self._view.state, pack.jurisdiction) for pack in self._packs.values()}
-        return {place: self._packs[root] for place, root in roots.items() if root in self._packs}
+        return {place: root for place, root in roots.items() if root is not None and root in self._packs}
 
     def _places(self) -> dict[MemberId, str]:
         state = self._view.state

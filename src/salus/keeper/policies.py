@@ -16,12 +16,20 @@ from salus.contracts.consent.narrowing import narrows
 from salus.contracts.consent.policy import PolicySet, check_policy, commitment, is_subject_of, is_writer
 from salus.contracts.members.reads import committee_of, member_of
 from salus.core.errors import MalformedError, SalusError
-from salus.core.ids import DAY_MS, CellId, Digest, MemberId, SubjectId, TimeMs
+from salus.core.ids import HOUR_MS, CellId, Digest, MemberId, SubjectId
 from salus.core.transport import Transport, ask
 from salus.core.wire import decode, encode, reopen
 from salus.crypto.hpke import OpeningKey, seal
 from salus.crypto.signatures import SigningKey, verify
-from salus.keeper.errors import EnvelopeError, NotSeatedError, PolicyError, PolicyMissingError, WideningWaitsError
+from salus.keeper.errors import (
+    EnvelopeError,
+    NotSeatedError,
+    PolicyError,
+    PolicyMissingError,
+    QuotaError,
+    StaleError,
+    WideningWaitsError,
+)
 from salus.keeper.messages import (
     Cosignature,
     PolicyDeposit,
@@ -34,9 +42,12 @@ from salus.keeper.messages import (
 )
 from salus.keeper.seats import own_seat, seats_of
 from salus.keeper.store import POLICIES, SubjectStore, upsert
+from salus.keeper.widenings import WIDENING_WAITS_MS, Widenings
 from salus.machine.view import View
 
-WIDENING_WAITS_MS = DAY_MS
+GOOD_MS = 2 * HOUR_MS  # How long a version waits for its cell to commit to it.
+WAITING_MAX = 1024  # Versions that came through one member and that no cell has committed to yet.
+ROUNDS_MAX = 4  # How often the version in force is looked up anew because a block came in between.
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +68,7 @@ class Policies:
         store: SubjectStore,
         view: View,
         transport: Transport,
+        widenings: Widenings,
         opening_key: OpeningKey,
         signing_key: SigningKey,
     ) -> None:
@@ -64,12 +76,13 @@ class Policies:
         self._store = store
         self._view = view
         self._transport = transport
+        self._widenings = widenings
         self._opening_key = opening_key
         self._signing_key = signing_key
         self._cells: dict[bytes, CellId] = {}  # By a subject's tag.
         self._known: dict[tuple[CellId, Digest], PolicySet] = {}
 
-    async def accept(self, _sender: MemberId, sealed: SealedPolicy) -> PolicyHeld:
+    async def accept(self, sender: MemberId, sealed: SealedPolicy) -> PolicyHeld:
         """Hold the next version of a policy, and sign that it is held. Safe to repeat.
 
         Raises, in this order:
@@ -78,23 +91,41 @@ class Policies:
             PolicyError: another chain, another cell's subject, or not the version after the one in force.
             NotSeatedError: this member holds no seat in the cell's committee.
             WideningWaitsError: a custodian widens without a second writer, less than 24 hours after the notice.
+            QuotaError: too many versions that came through this member wait for their cells.
         """
         deposit = self._opened(sealed)
         policy = deposit.policy
         check_policy(policy)
         if policy.chain != self._view.chain or not is_subject_of(policy):
             raise PolicyError(reason="another chain, or not this cell's subject")
-        cell = cell_of(self._view.state, policy.cell)
         named = commitment(policy)
-        current = cell is not None and cell.commitment == named
+        for _ in range(ROUNDS_MAX):
+            cell = self._next(policy, named)
+            if cell is None:
+                break
+            own_seat(self._view.state, cell.committee, sealed.seat, self._member)
+            if cell.commitment == named:
+                break
+            old = await self._in_force(policy.cell, cell)
+            if cell_of(self._view.state, policy.cell) == cell:  # Judged beside the version that is in force now.
+                self._check_custodian(sender, old, policy, named, cell, deposit)
+                break
+        else:
+            raise StaleError(height=self._view.height)
+        signed = self._signed(policy, named, cell, sealed)
+        self._check_room(sender, policy, named)
+        self._keep(sender, policy, named, cell)
+        return signed
+
+    def _next(self, policy: PolicySet, named: Digest) -> Cell | None:
+        """The policy's cell, if it is the next version, or the one in force; none where the cell is new."""
+        cell = cell_of(self._view.state, policy.cell)
         if cell is not None:  # Even an old version tells whose cell it is: a keeper that lost its store can fetch.
             self._cells.setdefault(self._store.tag(policy.subject), policy.cell)
-        if not current and policy.version != (0 if cell is None else cell.version + 1):
+        is_current = cell is not None and cell.commitment == named
+        if not is_current and policy.version != (0 if cell is None else cell.version + 1):
             raise PolicyError(reason="not the next version", version=policy.version)
-        if cell is not None and not current:
-            await self._check_custodian(policy, named, cell, deposit)
-        self._keep(policy, named)
-        return self._signed(policy, named, cell, sealed)
+        return cell
 
     async def current(self, subject: SubjectId) -> Held | None:
         """The policy in force for a subject, by this keeper's own final state; none if it is not known here.
@@ -105,13 +136,18 @@ class Policies:
         cell_id = self._cell_of(self._store.tag(subject))
         if cell_id is None:
             return None
-        cell = cell_of(self._view.state, cell_id)
-        if cell is None:
-            return None
-        policy = self._held(cell_id, cell.commitment) or await self._fetched(cell_id, cell)
-        if policy is None:
-            raise PolicyMissingError(cell_id=cell_id)
-        return Held(policy=policy, commitment=cell.commitment, cell=cell)
+        for _ in range(ROUNDS_MAX):
+            cell = cell_of(self._view.state, cell_id)
+            if cell is None:
+                return None
+            policy = self._held(cell_id, cell.commitment) or await self._fetched(cell_id, cell)
+            now = cell_of(self._view.state, cell_id)
+            if now is None or now.commitment != cell.commitment:
+                continue  # The patient changed it while a peer was asked.
+            if policy is None:
+                break
+            return Held(policy=policy, commitment=now.commitment, cell=now)
+        raise PolicyMissingError(cell_id=cell_id)
 
     async def told(self, sender: MemberId, wanted: PolicyWanted) -> PolicyFound:
         """Give another seat of the same committee a policy that it misses."""
@@ -134,22 +170,29 @@ class Policies:
             raise EnvelopeError(seat=sealed.seat) from None
         return decode(PolicyDeposit, data)
 
-    async def _check_custodian(self, policy: PolicySet, named: Digest, cell: Cell, deposit: PolicyDeposit) -> None:
-        old = self._held(policy.cell, cell.commitment) or await self._fetched(policy.cell, cell)
+    async def _in_force(self, cell_id: CellId, cell: Cell) -> PolicySet:
+        old = self._held(cell_id, cell.commitment) or await self._fetched(cell_id, cell)
         if old is None:
             raise PolicyError(reason="the version in force is not held here", version=cell.version)
+        return old
+
+    def _check_custodian(
+        self, sender: MemberId, old: PolicySet, policy: PolicySet, named: Digest, cell: Cell, deposit: PolicyDeposit
+    ) -> None:
         if old.subject != policy.subject:
             raise PolicyError(reason="another subject", version=policy.version)
         if old.custodian is None or narrows(old, policy):
             return
+        if sender != old.custodian:
+            raise PolicyError(reason="not the custodian", version=policy.version)
         if deposit.evidence is None:
             raise WideningWaitsError(reason="a digest of evidence is missing")
-        if deposit.cosignature is not None and self._is_second_writer(
-            old, named, deposit.evidence, deposit.cosignature
-        ):
-            return
-        noticed = self._noticed(policy, named)
-        if self._view.time < noticed + WIDENING_WAITS_MS:
+        signed = deposit.cosignature
+        if signed is not None and not self._is_second_writer(old, named, deposit.evidence, signed):
+            signed = None
+        noticed = self._widenings.noticed(old, policy, deposit.evidence, signed)
+        self._widenings.tell()
+        if signed is None and self._view.time < noticed + WIDENING_WAITS_MS:
             raise WideningWaitsError(until=noticed + WIDENING_WAITS_MS)
 
     def _is_second_writer(self, old: PolicySet, named: Digest, evidence: Digest, by: Cosignature) -> bool:
@@ -161,26 +204,51 @@ class Policies:
             and verify(writer.keys.ledger, widening_statement(self._view.chain, named, evidence), by.signature)
         )
 
-    def _noticed(self, policy: PolicySet, named: Digest) -> TimeMs:
-        """When this widening was first asked for here; from now on, if it is new."""
-        query = sa.select(POLICIES.c.noticed).where(POLICIES.c.cell == policy.cell, POLICIES.c.commitment == named)
-        row = self._store.connection.execute(query).first()
-        if row is not None:
-            return int(row.noticed)
-        self._keep(policy, named)
-        return self._view.time
+    def drop_expired(self) -> int:
+        """Forget versions that no cell committed to in time; how many. Looks at those that still wait alone."""
+        query = sa.select(POLICIES.c.cell, POLICIES.c.commitment, POLICIES.c.tag, POLICIES.c.good_until)
+        rows = self._store.connection.execute(query.where(POLICIES.c.good_until > 0)).all()
+        cells = [(row, cell_of(self._view.state, bytes(row.cell))) for row in rows]
+        committed = [row for row, cell in cells if cell is not None and cell.commitment == row.commitment]
+        expired = [row for row, _ in cells if row.good_until < self._view.time and row not in committed]
+        if not committed and not expired:
+            return 0
+        with self._store.commit("keeper.policy.drop") as connection:
+            for row in committed:
+                connection.execute(POLICIES.update().where(*_at(row)).values(good_until=0))
+            for row in expired:
+                connection.execute(POLICIES.delete().where(*_at(row)))
+                self._store.drop_subject(bytes(row.tag))
+                self._known.pop((bytes(row.cell), bytes(row.commitment)), None)
+        if expired:
+            self._cells.clear()
+        return len(expired)
 
-    def _keep(self, policy: PolicySet, named: Digest) -> None:
+    def _check_room(self, sender: MemberId, policy: PolicySet, named: Digest) -> None:
+        """What waits for a block, and is dropped without one, may not fill the disk in the meantime."""
+        if self._held(policy.cell, named) is not None or self._waiting(sender) < WAITING_MAX:
+            return
+        self.drop_expired()
+        if self._waiting(sender) >= WAITING_MAX:
+            raise QuotaError(waiting_policies=WAITING_MAX)
+
+    def _waiting(self, sender: MemberId) -> int:
+        query = sa.select(sa.func.count()).where(POLICIES.c.good_until > 0, POLICIES.c.sender == sender)
+        return int(self._store.connection.execute(query).scalar_one())
+
+    def _keep(self, sender: MemberId, policy: PolicySet, named: Digest, cell: Cell | None) -> None:
         if self._held(policy.cell, named) is not None:
             return
         tag = self._store.tag(policy.subject)
+        is_current = cell is not None and cell.commitment == named
         with self._store.commit("keeper.policy") as connection:
             row = {
                 "cell": policy.cell,
                 "commitment": named,
                 "tag": tag,
                 "version": policy.version,
-                "noticed": self._view.time,
+                "sender": sender,
+                "good_until": 0 if is_current else self._view.time + GOOD_MS,
                 "wrapped": self._store.wrapped(tag, encode(policy), b"policy" + named),
             }
             upsert(connection, POLICIES, [row])
@@ -238,7 +306,7 @@ class Policies:
                 continue
             policy = await self._asked(holder.member, wanted)
             if policy is not None:
-                self._keep(policy, cell.commitment)
+                self._keep(holder.member, policy, cell.commitment, cell)
                 return policy
         return None
 
@@ -252,3 +320,7 @@ class Policies:
         except SalusError:
             return None
         return policy if commitment(policy) == wanted.commitment else None
+
+
+def _at(row: sa.Row[tuple[bytes, bytes, bytes, int]]) -> list[sa.ColumnElement[bool]]:
+    return [POLICIES.c.cell == row.cell, POLICIES.c.commitment == row.commitment]

@@ -42,18 +42,33 @@ POLICIES = sa.Table(
     sa.Column("commitment", sa.LargeBinary(32), primary_key=True),
     sa.Column("tag", sa.LargeBinary(16), nullable=False, index=True),
     sa.Column("version", sa.BigInteger, nullable=False),
-    sa.Column("noticed", sa.BigInteger, nullable=False),  # Block time at which a custodian's widening was noticed.
+    sa.Column("sender", sa.String(32), nullable=False),  # Through whose gateway it came.
+    sa.Column("good_until", sa.BigInteger, nullable=False),  # 0 once its cell has committed to it.
     sa.Column("wrapped", sa.LargeBinary, nullable=False),
 )
+sa.Index("policies_waiting", POLICIES.c.good_until, POLICIES.c.sender)
+WIDENINGS = sa.Table(
+    "widenings",
+    metadata,
+    sa.Column("cell", sa.LargeBinary(16), primary_key=True),
+    sa.Column("commitment", sa.LargeBinary(32), primary_key=True),
+    sa.Column("evidence", sa.LargeBinary(32), primary_key=True),
+    sa.Column("tag", sa.LargeBinary(16), nullable=False, index=True),
+    sa.Column("noticed", sa.BigInteger, nullable=False),  # Block time: the 24 hours begin here.
+    sa.Column("untold", sa.BigInteger, nullable=False),  # How many writers have not heard of it yet.
+    sa.Column("wrapped", sa.LargeBinary, nullable=False),
+)
+sa.Index("widenings_untold", WIDENINGS.c.untold)
 BATCHES = sa.Table(
     "batches",
     metadata,
     sa.Column("author", sa.String(32), primary_key=True),
     sa.Column("batch_id", sa.LargeBinary(16), primary_key=True),
     sa.Column("root", sa.LargeBinary(32), primary_key=True),
-    sa.Column("share_root", sa.LargeBinary(32), nullable=False),
-    sa.Column("good_until", sa.BigInteger, nullable=False, index=True),
+    sa.Column("share_root", sa.LargeBinary(32), primary_key=True),
+    sa.Column("good_until", sa.BigInteger, nullable=False),  # 0 once the ledger holds the batch.
 )
+sa.Index("batches_waiting", BATCHES.c.good_until, BATCHES.c.author)
 HOLDINGS = sa.Table(
     "holdings",
     metadata,
@@ -61,6 +76,7 @@ HOLDINGS = sa.Table(
     sa.Column("author", sa.String(32), primary_key=True),
     sa.Column("batch_id", sa.LargeBinary(16), primary_key=True),
     sa.Column("root", sa.LargeBinary(32), primary_key=True),
+    sa.Column("share_root", sa.LargeBinary(32), primary_key=True),
     sa.Column("wrapped", sa.LargeBinary, nullable=False),
 )
 sa.Index("holdings_by_batch", HOLDINGS.c.author, HOLDINGS.c.batch_id)
@@ -72,12 +88,15 @@ LOG = sa.Table(
     sa.Column("subject_number", sa.BigInteger, nullable=False),
     sa.Column("head", sa.LargeBinary(32), nullable=False),
     sa.Column("person", sa.LargeBinary(16), nullable=False),  # A keyed tag, to count a person's uses.
+    sa.Column("member", sa.LargeBinary(16), nullable=False),  # Keyed tags too: whose person, for which request.
+    sa.Column("request", sa.LargeBinary(16), nullable=False),
     sa.Column("break_glass", sa.Boolean, nullable=False),
     sa.Column("time", sa.BigInteger, nullable=False),
     sa.Column("wrapped", sa.LargeBinary, nullable=False),
 )
 sa.Index("log_by_subject", LOG.c.tag, LOG.c.subject_number, unique=True)
 sa.Index("log_by_person", LOG.c.person, LOG.c.time)
+sa.Index("log_by_member", LOG.c.member, LOG.c.time, sqlite_where=LOG.c.break_glass, postgresql_where=LOG.c.break_glass)
 LOG_PAGES = sa.Table(
     "log_pages",
     metadata,
@@ -157,6 +176,14 @@ class SubjectStore:
             self.connection.execute(SUBJECTS.insert().values(tag=tag, wrapped_key=wrapped))
             self._remember(tag, key)
         return key
+
+    def drop_subject(self, tag: bytes) -> None:
+        """Forget a subject's key if nothing is held under it, within a `commit`."""
+        for table in (POLICIES, HOLDINGS, LOG, WIDENINGS):
+            if self.connection.execute(sa.select(table.c.tag).where(table.c.tag == tag).limit(1)).first() is not None:
+                return
+        self.connection.execute(SUBJECTS.delete().where(SUBJECTS.c.tag == tag))
+        self._keys.pop(tag, None)
 
     def wrapped(self, tag: bytes, data: bytes, context: bytes) -> bytes:
         """Data of a subject under its key; the subject must be known."""

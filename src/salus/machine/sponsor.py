@@ -2,9 +2,11 @@
 
 from typing import Protocol
 
-from salus.core.ids import Digest, Height
+from salus.core.ids import MINUTE_MS, Digest, Height
 from salus.core.wire import Message
 from salus.crypto.signatures import SigningKey
+
+VALID_MS = 10 * MINUTE_MS  # How long what a member sponsors may wait for a block.
 
 
 class Sponsor(Protocol):

@@ -137,6 +137,8 @@ class Member:
         """Let go of the folder; the replica is the network's to close."""
         for task in self._tasks:
             task.cancel()
+        self.gateway.close()
+        self.keeper.close()
         self._keeper_store.close()
         self.store.close()
 

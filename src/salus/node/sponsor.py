@@ -1,16 +1,16 @@
 """A member's way onto the ledger: sign with the ledger key, submit, wait until final."""
 
 from salus.core.clock import Clock
-from salus.core.ids import MINUTE_MS, ChainId, Digest, Height, MemberId
+from salus.core.ids import ChainId, Digest, Height, MemberId
 from salus.core.wire import Message
 from salus.crypto.signatures import SigningKey
 from salus.engines.engine import Engine
 from salus.machine.block import ACCEPTED
+from salus.machine.sponsor import VALID_MS
 from salus.machine.transaction import Body, sign
 from salus.machine.view import View
 from salus.sdk.errors import LedgerRefusedError
 
-VALID_MS = 10 * MINUTE_MS
 OWN_VIEW_WAIT_S = 1.0
 
 

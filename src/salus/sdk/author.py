@@ -192,7 +192,7 @@ class Author(Dealer):
     async def audit(self) -> int:
         """Ask every seat which durable batches it has lost, and put those back into the outbox; how many."""
         plans = self._store.plans(Stage.DURABLE)
-        wanted = HeldWanted(batches=tuple((plan.batch_id, plan.root) for plan in plans))
+        wanted = HeldWanted(batches=tuple((plan.batch_id, plan.root, plan.share_root) for plan in plans))
         lost: set[bytes] = set()
         for member in {h.member for p in plans for _, h in seats_of(self._gateway.committee(p.committee))}:
             try:

@@ -248,6 +248,14 @@ class AuthorStore(SubjectStore):
             connection.execute(LINKS.update().where(LINKS.c.tag == tag).values(wrapped=wrapped))
         self._links.pop(link.subject, None)
 
+    def renew_link(self, link: Link) -> None:
+        """Put a new link in the place of the one to this subject, by whichever of the member's numbers it is known."""
+        tag = self.tag(link.subject)
+        with self.commit("author.link") as connection:
+            wrapped = self.wrapped(tag, encode(link), b"link")
+            connection.execute(LINKS.update().where(LINKS.c.tag == tag).values(wrapped=wrapped))
+        self._links.pop(link.subject, None)
+
     def keep_links(self, links: Sequence[tuple[str, Link, PolicySet]]) -> None:
         """Tie many new patients at once, each with the policy in force; one durable write."""
         with self.commit("author.links") as connection:

@@ -6,7 +6,9 @@ batch on the ledger; who then left it out is judged in `omissions`.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache, partial
 from hashlib import sha256
+from itertools import pairwise
 
 from salus.contracts.members.messages import Committee
 from salus.contracts.records.batch import (
@@ -17,10 +19,9 @@ from salus.contracts.records.batch import (
     share_row,
 )
 from salus.contracts.records.header import Header, RecordId, leaf
-from salus.contracts.records.messages import Anchor
 from salus.contracts.records.reads import batch_of
 from salus.contracts.records.tables import OVERRIDES, Batch
-from salus.core.errors import MalformedError, UnavailableError
+from salus.core.errors import MalformedError
 from salus.core.ids import BatchId, ChainId, Digest, MemberId, Seat
 from salus.core.wire import decode
 from salus.crypto.merkle import root_of_many
@@ -43,6 +44,11 @@ class Known:
     obligations: frozenset[str]
     share_hashes: bytes | None = None
     shares: dict[Seat, bytes] = field(default_factory=dict)
+
+    @property
+    def place(self) -> Place:
+        """Its batch."""
+        return self.header.record.author, self.header.record.batch_id
 
 
 class Checks:
@@ -71,7 +77,9 @@ class Checks:
             for item, header in items:
                 # Overridden by now, though not yet when that seat decided: no lie, and not current either.
                 if self._wanted.selection.history or not self._batches.is_overridden(header.record):
-                    known = self.known.setdefault(header.record, Known(header, batch, frozenset(item.obligations)))
+                    known = self.known.get(header.record)
+                    if known is None:
+                        known = self.known[header.record] = Known(header, batch, frozenset(item.obligations))
                     self._take_share(known, item, one)
 
     def _by_batch(self, one: Heard) -> dict[Place, list[tuple[Item, Header]]]:
@@ -79,7 +87,7 @@ class Checks:
         for data in one.answer.items:
             try:
                 item = decode(Item, data)
-                header = decode(Header, item.header)
+                header = self._batches.header(item.header)
             except MalformedError:
                 self._findings.accuse(one.member, "wrong_header")
                 continue
@@ -97,14 +105,15 @@ class Checks:
             self._findings.accuse(one.member, "bad_share", known.header.record)
             return
         known.share_hashes = hashes
-        known.obligations |= frozenset(item.obligations)
+        known.obligations = known.obligations.union(item.obligations)
         known.shares[one.seat] = item.share
 
     def omissions(self, heard: Sequence[Heard]) -> None:
         """Who left out what f+1 others gave *at the same height*: there all decide alike, from the same state.
 
-        A seat that never signed for the batch lacks it until its author's outbox has dealt to it; one whose store was
-        made anew after the batch has lost it, and says so itself. Whoever else leaves a record out holds it back.
+        A seat whose receipt is not in the batch's anchor may lack it until its author's outbox has dealt to it. One
+        whose receipt is there has signed that it holds the record: it holds it back, or has lost what it promised to
+        keep and answers all the same.
         """
         accused = {(accusation.member, accusation.record) for accusation in self._findings.accusations}
         for one in heard:
@@ -116,16 +125,20 @@ class Checks:
                     continue
                 if len(peers & known.shares.keys()) <= faulty(len(self._committee.seats)):
                     continue
-                if one.seat not in self._batches.signed_by(record_id, known.batch):
+                if not known.batch.is_signed_by(one.seat):
                     self._findings.notice(one.member, "lacks_record", record_id)
-                elif known.batch.height <= one.answer.head.since:
-                    self._findings.notice(one.member, "lost_record", record_id)
-                else:
+                elif one.height >= known.batch.height:
                     self._findings.accuse(one.member, "omitted_record", record_id)
 
     # Check 5: keys.
 
-    def keys(self) -> tuple[dict[RecordId, bytes], list[Gap]]:
+    @property
+    def lacks_shares(self) -> bool:
+        """Whether a known record has too few shares: another answer might have them."""
+        need = threshold(len(self._committee.seats))
+        return any(len(known.shares) < need for known in self.known.values())
+
+    def keys(self, findings: Findings) -> tuple[dict[RecordId, bytes], list[Gap]]:
         """Combine any `t` shares of each record, in one go for all records that the same seats serve."""
         need = threshold(len(self._committee.seats))
         gaps: list[Gap] = []
@@ -146,12 +159,13 @@ class Checks:
                     keys[record] = key
                 else:
                     gaps.append(Gap(record, "inconsistent_dealer"))
-                    self._findings.accuse(record.author, "inconsistent_dealer", record)
+                    findings.accuse(record.author, "inconsistent_dealer", record)
         return keys, gaps
 
     def _dealt_again(self, group: Sequence[Known], keys: Sequence[bytes]) -> list[bool]:
         chain, seats = self._view.chain, len(self._committee.seats)
-        contexts = [share_context(_prefix(chain, known, seats), known.header.record.index) for known in group]
+        prefix = cache(partial(_prefix, chain, seats))
+        contexts = [share_context(prefix(known.place, known.batch), known.header.record.index) for known in group]
         dealt = deal_batch(keys, contexts, seats=seats, threshold=threshold(seats))
         verdicts: list[bool] = []
         for place, (known, key) in enumerate(zip(group, keys, strict=True)):
@@ -170,14 +184,29 @@ class _Batches:
         self._view = view
         self._committee = wanted.committee
         self._seen: dict[tuple[MemberId, BatchId, bytes, bytes], Batch | None] = {}
+        self._headers: dict[bytes, Header] = {}
         self._leaves: dict[tuple[bytes, bytes], Digest] = {}
         self._rows: dict[bytes, Digest] = {}
         self._overridden: dict[Place, set[int]] = {}
-        self._signed: dict[Place, frozenset[Seat]] = {}
+
+    def header(self, data: bytes) -> Header:
+        """A header from its bytes.
+
+        Raises:
+            MalformedError: they are none.
+        """
+        found = self._headers.get(data)
+        if found is None:
+            found = self._headers[data] = decode(Header, data)
+        return found
 
     def opened(self, place: Place, items: Sequence[tuple[Item, Header]], proof: BatchProof | None) -> Batch | None:
-        """The batch on the ledger that these headers and share hashes open; none if they do not."""
-        if proof is None:
+        """The batch on the ledger that these headers and share hashes open; none if they do not.
+
+        Indices must rise: of two items for one leaf only one would be proved, and the other believed.
+        """
+        indices = [header.record.index for _, header in items]
+        if proof is None or any(one >= other for one, other in pairwise(indices)):
             return None
         leaves = {header.record.index: self._leaf(item) for item, header in items}
         rows = {header.record.index: self._row(item.share_hashes) for item, header in items}
@@ -194,22 +223,6 @@ class _Batches:
         if found is None:
             found = self._overridden[place] = {key[2] for key, _ in OVERRIDES.items(self._view.state, *place)}
         return record.index in found
-
-    def signed_by(self, record: RecordId, batch: Batch) -> frozenset[Seat]:
-        """Seats whose receipts stand in the batch's anchor on the ledger: they signed that they hold it."""
-        place = (record.author, record.batch_id)
-        signed = self._signed.get(place)
-        if signed is None:
-            signed = self._signed[place] = self._receipts(place, batch)
-        return signed
-
-    def _receipts(self, place: Place, batch: Batch) -> frozenset[Seat]:
-        try:
-            accepted = self._view.accepted(batch.height)
-        except UnavailableError:
-            return frozenset()  # This view began from a snapshot: without the proof nobody is accused.
-        anchors = (m for sponsor, m in accepted if isinstance(m, Anchor) and (sponsor, m.batch_id) == place)
-        return frozenset(receipt.seat for anchor in anchors for receipt in anchor.receipts)
 
     def _check(
         self, place: Place, leaves: Mapping[int, Digest], rows: Mapping[int, Digest], proof: BatchProof
@@ -238,13 +251,14 @@ class _Batches:
         return found
 
 
-def _prefix(chain: ChainId, known: Known, seats: int) -> bytes:
+def _prefix(chain: ChainId, seats: int, place: Place, batch: Batch) -> bytes:
+    author, batch_id = place
     return share_contexts_prefix(
         chain=chain,
-        author=known.header.record.author,
-        batch_id=known.header.record.batch_id,
-        committee=known.batch.committee,
-        epoch=known.batch.epoch,
+        author=author,
+        batch_id=batch_id,
+        committee=batch.committee,
+        epoch=batch.epoch,
         seats=seats,
         threshold=threshold(seats),
     )

@@ -2,30 +2,45 @@
 
     1. Each keeper of the committee gets the version, sealed to its seat, and signs that it holds it.
     2. With f+1 signatures the owner's one-time key moves the cell on; the ledger consumes the version.
-    3. Writers get the version too, so that they decide by it when offline; new ones get their link.
+    3. Writers get the version too, so that they decide by it when offline, and so do those that were writers until now;
+       new ones get their link, and after a claim all get the key for the terms of new records.
 
 From the block on, every keeper compares its policy with the cell's commitment: a keeper that missed step 1 fetches.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 
 from salus.contracts.cells.messages import Advance, Close, Create, Freeze, SeatReceipt, Thaw
 from salus.contracts.cells.reads import cell_of
+from salus.contracts.cells.statements import held as held_statement
 from salus.contracts.cells.tables import Cell
-from salus.contracts.consent import PolicySet, commitment
+from salus.contracts.consent import PolicySet, Writer, commitment
 from salus.contracts.members.messages import Committee, SeatHolder
 from salus.contracts.members.reads import member_of
 from salus.core.errors import RefusalError, SalusError
-from salus.core.ids import NO_DIGEST, Digest, Height, MemberId, Seat
+from salus.core.ids import NO_DIGEST, CommitteeId, Digest, Height, MemberId, Seat
 from salus.core.transport import ask
 from salus.core.wire import encode
 from salus.crypto.hpke import seal
-from salus.crypto.shares import faulty
+from salus.crypto.shares import faulty, quorum
+from salus.crypto.signatures import verify
 from salus.keeper.messages import Cosignature, PolicyDeposit, PolicyHeld, SealedPolicy, info, widening_statement
+from salus.sdk.enough import Asked
 from salus.sdk.errors import NoSuchSubjectError, OldWalletError, TooFewSeatsError
 from salus.sdk.gateway import Gateway, new_secret, seats_of
-from salus.sdk.links import Link, LinkPackage, Received, SendLink, SendPolicy, code_digest
+from salus.sdk.links import (
+    Link,
+    LinkPackage,
+    NewTermKey,
+    Received,
+    SendLink,
+    SendPolicy,
+    SendTermKey,
+    code_digest,
+    term_key_statement,
+)
+from salus.sdk.views import Findings
 from salus.sdk.wallet import Wallet
 
 _CREATED_AT_ONCE = 64
@@ -40,7 +55,8 @@ async def create(gateway: Gateway, wallet: Wallet) -> PolicySet:
     """
     policy = wallet.policy(0, new_secret())
     committee = gateway.committee(wallet.committee)
-    held = await _deposit(gateway, committee, PolicyDeposit(policy=policy, evidence=None, cosignature=None))
+    deposit = PolicyDeposit(policy=policy, evidence=None, cosignature=None)
+    held = await _deposit(gateway, wallet.committee, deposit, Findings(), is_first=True)
     _enough(committee, len(held))
     message = Create(
         cell_id=wallet.cell,
@@ -73,11 +89,12 @@ async def change(
     evidence: Digest | None = None,
     cosigner: Gateway | None = None,
     policy: PolicySet | None = None,
+    findings: Findings | None = None,
 ) -> tuple[PolicySet, Height]:
     """Put the changed wallet's policy in force. `holder` owns the cell now; after a claim `changed` owns it next.
 
     `evidence` and `cosigner` are a custodian's, when it widens. `policy` is the very version that keepers were told of
-    a day ago; without it a fresh one is drawn.
+    a day ago; without it a fresh one is drawn. Keepers whose receipts do not hold are named in the `findings`.
 
     Raises:
         NoSuchSubjectError: the cell is not on the ledger.
@@ -95,7 +112,7 @@ async def change(
         cosignature = Cosignature(member=cosigner.member, signature=cosigner.key.sign(statement))
     committee = gateway.committee(holder.committee)
     deposit = PolicyDeposit(policy=policy, evidence=evidence, cosignature=cosignature)
-    receipts = await _deposit(gateway, committee, deposit)
+    receipts = await _deposit(gateway, holder.committee, deposit, findings or Findings())
     _enough(committee, len(receipts))
     message = Advance(
         cell_id=holder.cell,
@@ -106,7 +123,7 @@ async def change(
         receipts=tuple(receipts[: faulty(len(committee.seats)) + 1]),
     )
     _, height = await gateway.sponsor(message, witnesses=(holder.owner_key(cell.version),))
-    await tell_writers(gateway, policy)
+    await tell_writers(gateway, changed, policy, former=holder.writers)
     return policy, height
 
 
@@ -174,20 +191,41 @@ def link_of(wallet: Wallet, writer: MemberId) -> Link:
     return Link(subject=wallet.subject, cell=wallet.cell, committee=wallet.committee, term_key=wallet.term_key(writer))
 
 
-async def tell_writers(gateway: Gateway, policy: PolicySet) -> None:
-    """Send every writer the version in force; who is away gets the next one, or asks."""
+async def tell_writers(gateway: Gateway, wallet: Wallet, policy: PolicySet, former: Iterable[Writer] = ()) -> None:
+    """Send every writer the version in force, and former ones too: they hold records. Who is away asks when it reads.
 
-    async def tell(writer: MemberId) -> None:
-        member = member_of(gateway.view.state, writer)
-        if member is None:
-            return
-        sealed = seal(member.keys.gateway, encode(policy), info(gateway.chain, "policy for writer"))
-        try:
-            await ask(gateway.transport, writer, SendPolicy(sealed=sealed), Received)
-        except SalusError:
-            return  # Away: its copy is older, and what it decides offline is marked stale.
+    Nobody is waited for beyond a moment; calls that are late go on by themselves.
+    """
+    writers = {writer.member for writer in policy.writers}
+    told: dict[MemberId, Coroutine[object, object, None]] = {
+        member: _tell(gateway, member, wallet if member in writers else None, policy)
+        for member in sorted(writers | {writer.member for writer in former})
+    }
+    asked = Asked(told)
+    await asked.until(lambda _: True)
+    asked.go_on(gateway.late)
 
-    await asyncio.gather(*(tell(writer.member) for writer in policy.writers))
+
+async def _tell(gateway: Gateway, to: MemberId, wallet: Wallet | None, policy: PolicySet) -> None:
+    member = member_of(gateway.view.state, to)
+    if member is None:
+        return
+    sealed = seal(member.keys.gateway, encode(policy), info(gateway.chain, "policy for writer"))
+    try:
+        await ask(gateway.transport, to, SendPolicy(sealed=sealed), Received)
+        if wallet is not None and wallet.older_term_seeds and wallet.custodian is None:  # Claimed, now or before.
+            package = encode(_new_term_key(wallet, to))
+            sealed = seal(member.keys.gateway, package, info(gateway.chain, "term key"))
+            await ask(gateway.transport, to, SendTermKey(sealed=sealed), Received)
+    except SalusError:
+        return  # Away: its copy is older, and what it decides offline is marked stale.
+
+
+def _new_term_key(wallet: Wallet, writer: MemberId) -> NewTermKey:
+    """A writer's key for new records, signed by the device that the policy in force names."""
+    link, device = link_of(wallet, writer), wallet.device_key()
+    signature = device.sign(term_key_statement(wallet.chain, writer, link))
+    return NewTermKey(link=link, device=device.public, signature=signature)
 
 
 async def deposit_with(gateway: Gateway, seat: Seat, holder: SeatHolder, deposit: PolicyDeposit) -> PolicyHeld:
@@ -196,21 +234,50 @@ async def deposit_with(gateway: Gateway, seat: Seat, holder: SeatHolder, deposit
     return await ask(gateway.transport, holder.member, SealedPolicy(seat=seat, sealed=sealed), PolicyHeld)
 
 
-async def _deposit(gateway: Gateway, committee: Committee, deposit: PolicyDeposit) -> list[SeatReceipt]:
-    """Leave a version with every seat that answers; receipts by rising seat."""
+async def _deposit(
+    gateway: Gateway, committee_id: CommitteeId, deposit: PolicyDeposit, findings: Findings, *, is_first: bool = False
+) -> list[SeatReceipt]:
+    """Leave a version with every seat that answers in time; receipts that the ledger will take, by rising seat."""
+    committee = gateway.committee(committee_id)
     seats = seats_of(committee)
-    replies = await asyncio.gather(
-        *(deposit_with(gateway, seat, holder, deposit) for seat, holder in seats), return_exceptions=True
+    asked = Asked({seat: deposit_with(gateway, seat, holder, deposit) for seat, holder in seats})
+    statement = held_statement(
+        chain=gateway.chain,
+        cell_id=deposit.policy.cell,
+        version=deposit.policy.version,
+        commitment=commitment(deposit.policy),
+        committee=committee_id,
+        epoch=committee.epoch,
     )
-    held = [reply for reply in replies if isinstance(reply, PolicyHeld)]
-    if len(held) <= faulty(len(seats)):
-        _raise_first(replies)
-    return [SeatReceipt(seat=reply.seat, signature=reply.signature or bytes(64)) for reply in held]
+    sound: dict[Seat, SeatReceipt] = {}
+
+    def is_enough(replies: Mapping[Seat, PolicyHeld | SalusError]) -> bool:
+        for seat, reply in replies.items():
+            if isinstance(reply, PolicyHeld) and seat not in sound:
+                _take(sound, seat, reply)
+        may_come = len(sound) + len(asked.waiting_for)
+        return len(sound) >= quorum(len(seats)) or may_come <= faulty(len(seats))
+
+    def _take(sound: dict[Seat, SeatReceipt], seat: Seat, reply: PolicyHeld) -> None:
+        holder = committee.seats[seat - 1]
+        if is_first and reply.seat == seat and reply.signature is None:
+            sound[seat] = SeatReceipt(seat=seat, signature=bytes(64))  # `create` needs no receipt.
+        elif reply.seat == seat and reply.signature and verify(holder.key, statement, reply.signature):
+            sound[seat] = SeatReceipt(seat=seat, signature=reply.signature)
+        else:
+            findings.accuse_once(holder.member, "bad_receipt")
+
+    await asked.until(is_enough)
+    is_enough(asked.replies)
+    asked.go_on(gateway.late)
+    if len(sound) <= faulty(len(seats)):
+        _raise_first(list(asked.replies.values()))
+    return [sound[seat] for seat in sorted(sound)]
 
 
 def _raise_first(replies: Sequence[object]) -> None:
     """A rule's refusal says more than an absence."""
-    errors = [reply for reply in replies if isinstance(reply, BaseException)]
+    errors = [reply for reply in replies if isinstance(reply, SalusError)]
     refusals = [error for error in errors if isinstance(error, RefusalError)]
     for error in [*refusals, *errors]:
         raise error

@@ -4,7 +4,6 @@ This is the half of an author that speaks with keepers and vaults; which batch t
 is in `author.py`. Dealing is deterministic: repeated, it sends the same shares.
 """
 
-import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -23,8 +22,9 @@ from salus.contracts.records.batch import (
 )
 from salus.contracts.records.header import Header, leaf
 from salus.contracts.records.messages import SeatReceipt
+from salus.contracts.records.statements import deposited
 from salus.core.errors import SalusError
-from salus.core.ids import BatchId, Digest, Epoch, MemberId, Seat, SubjectId
+from salus.core.ids import MINUTE_MS, BatchId, Digest, Epoch, MemberId, Seat, SubjectId
 from salus.core.transport import ask
 from salus.core.wire import encode, reopen
 from salus.crypto.hpke import seal
@@ -41,9 +41,12 @@ from salus.keeper.messages import (
     batch_statement,
     info,
 )
+from salus.machine.sponsor import VALID_MS
 from salus.sdk.author_store import AuthorStore, OwnEntry, Plan
 from salus.sdk.consent import deposit_with
+from salus.sdk.enough import Asked
 from salus.sdk.gateway import Gateway, seats_of
+from salus.sdk.views import Findings
 from salus.vault.messages import BlobsKept, PutBlobs, kept_statement
 from salus.vault.places import keepers_of
 from salus.vault.vault import BlobStore
@@ -65,6 +68,7 @@ class Dealer:
         self._store = store
         self._blobs = blobs  # The member's own vault, on its own disk.
         self._fresh: dict[BatchId, Fresh] = {}
+        self.findings = Findings()  # Seats that signed something else than that they hold what they were sent.
 
     def _roots(
         self, plan: Plan, own: Mapping[SubjectId, list[OwnEntry]], committee: Committee, fresh: Fresh | None = None
@@ -100,15 +104,26 @@ class Dealer:
         members = [holder.member for holder in committee.seats]
         fresh = self._fresh.get(plan.batch_id)
         digests = list(fresh.blobs) if fresh is not None else blobs_of(by_index(own))
+        places = {digest: keepers_of(digest, members) for digest in digests}
         by_vault: dict[MemberId, list[Digest]] = {}
-        for digest in digests:
-            for member in keepers_of(digest, members):
-                by_vault.setdefault(member, []).append(digest)
+        for digest, vaults in places.items():
+            for vault in vaults:
+                by_vault.setdefault(vault, []).append(digest)
         by_vault.pop(self._gateway.member, None)  # The own vault has them all.
-        signed = self._store.vault_receipts(plan.batch_id)
+        receipts = self._store.vault_receipts(plan.batch_id)
+        # Until the batch is final a vault keeps blobs for as long as it signed; a plan may have waited longer.
+        signed = {v for v, kept in receipts.items() if plan.height or self._gateway.clock() < kept.good_until}
         missing = {vault: wanted for vault, wanted in by_vault.items() if vault not in signed}
-        replies = await asyncio.gather(*(self._put(plan, vault, wanted) for vault, wanted in missing.items()))
-        kept = {vault: reply for vault, reply in zip(missing, replies, strict=True) if reply is not None}
+        asked = Asked({vault: self._put(plan, vault, wanted) for vault, wanted in missing.items()})
+
+        def is_enough(replies: Mapping[MemberId, object]) -> bool:
+            """Each blob has a second place; the outbox sees to the rest."""
+            have = {self._gateway.member, *signed, *(vault for vault, reply in replies.items() if reply is not None)}
+            return all(not have.isdisjoint(vaults) for vaults in places.values())
+
+        await asked.until(is_enough)
+        asked.go_on(self._gateway.late)
+        kept = {vault: reply for vault, reply in asked.replies.items() if isinstance(reply, BlobsKept)}
         if kept:
             self._store.keep_vault_receipts(plan.batch_id, kept)
         return len(kept) == len(missing)
@@ -137,9 +152,7 @@ class Dealer:
             return tuple(fresh.blobs[digest] for digest in digests)
         return tuple(blob for blob in self._blobs.read(self._gateway.member, batch_id, digests) if blob is not None)
 
-    def _dealt_once(
-        self, plan: Plan, entries: list[OwnEntry], committee: Committee
-    ) -> tuple[list[bytes], list[bytes]]:
+    def _dealt_once(self, plan: Plan, entries: list[OwnEntry], committee: Committee) -> tuple[list[bytes], list[bytes]]:
         """As `_dealt`; from memory, if it was these entries that were just dealt."""
         fresh = self._fresh.get(plan.batch_id)
         if fresh is not None and fresh.dealt is not None:
@@ -154,29 +167,54 @@ class Dealer:
         """Envelopes to all seats: receipts by rising seat, or the indices that a quorum will not take."""
         entries = by_index(own)
         shares, hashes = self._dealt_once(plan, entries, committee)
-        replies = await asyncio.gather(
-            *(
-                self._deposit_one(plan, own, entries, shares[seat - 1], hashes, seat, committee)
+        asked = Asked(
+            {
+                seat: self._deposit_one(plan, own, entries, shares[seat - 1], hashes, seat, committee)
                 for seat, _ in seats_of(committee)
-            ),
-            return_exceptions=True,
+            }
         )
-        receipts = [
-            SeatReceipt(seat=reply.seat, good_until=reply.good_until, signature=reply.signature)
-            for reply in replies
-            if isinstance(reply, Deposited)
-        ]
-        refused = [reply for reply in replies if isinstance(reply, DepositRefused)]
-        for reply in replies:
-            if isinstance(reply, BaseException) and not isinstance(reply, SalusError):
-                raise reply
-        # What f+1 seats refuse, at least one honest seat refuses; one liar alone makes no dummy of a record.
-        counts = Counter(index for reply in refused for index in set(reply.indices))
-        barred = {index for index, count in counts.items() if count > faulty(len(committee.seats))}
-        indices = tuple(sorted(barred & {entry.index for entry in entries}))
-        if len(receipts) < quorum(len(committee.seats)) and indices:
-            return DepositRefused(indices=indices)
+        need = quorum(len(committee.seats))
+        indices = {entry.index for entry in entries}
+        sound: dict[Seat, SeatReceipt | None] = {}
+
+        def is_enough(replies: Mapping[Seat, Deposited | DepositRefused | SalusError]) -> bool:
+            for seat, reply in replies.items():
+                if isinstance(reply, Deposited) and seat not in sound:
+                    sound[seat] = self._receipt(plan, committee, seat, reply)
+            held = sum(receipt is not None for receipt in sound.values())
+            can_come = held + len(asked.waiting_for)
+            return held >= need or (can_come < need and bool(_barred(replies.values(), committee) & indices))
+
+        await asked.until(is_enough)
+        is_enough(asked.replies)  # Those of the grace count too; who is later still is dealt to by the outbox.
+        asked.go_on(self._gateway.late)
+        receipts = [receipt for _, receipt in sorted(sound.items()) if receipt is not None]
+        barred = _barred(asked.replies.values(), committee) & indices
+        if len(receipts) < need and barred:
+            return DepositRefused(indices=tuple(sorted(barred)))
         return receipts
+
+    def _receipt(self, plan: Plan, committee: Committee, seat: Seat, reply: Deposited) -> SeatReceipt | None:
+        """A seat's receipt, if the ledger will take it: one that it refuses would stop the whole batch."""
+        statement = deposited(
+            chain=self._gateway.chain,
+            author=self._gateway.member,
+            batch_id=plan.batch_id,
+            root=plan.root,
+            share_root=plan.share_root,
+            committee=plan.committee,
+            epoch=plan.epoch,
+            good_until=reply.good_until,
+        )
+        holder = committee.seats[seat - 1]
+        lasts_until = max(self._gateway.clock(), self._gateway.view.time) + VALID_MS + MINUTE_MS
+        if reply.seat != seat or not verify(holder.key, statement, reply.signature):
+            self.findings.accuse_once(holder.member, "bad_receipt")
+            return None
+        if reply.good_until < lasts_until:
+            self.findings.notice_once(holder.member, "short_receipt")  # Its clock may be slow.
+            return None
+        return SeatReceipt(seat=seat, good_until=reply.good_until, signature=reply.signature)
 
     async def _deposit_one(
         self,
@@ -239,6 +277,13 @@ class Dealer:
             with suppress(SalusError):  # Not the version in force: it still tells whose cell to ask peers for.
                 await deposit_with(self._gateway, seat, committee.seats[seat - 1], deposit)
         return sent
+
+
+def _barred(replies: Iterable[object], committee: Committee) -> set[int]:
+    """Indices that f+1 seats refuse, so at least one honest seat does: one liar alone makes no dummy of a record."""
+    refused = [reply for reply in replies if isinstance(reply, DepositRefused)]
+    counts = Counter(index for reply in refused for index in set(reply.indices))
+    return {index for index, count in counts.items() if count > faulty(len(committee.seats))}
 
 
 def blobs_of(entries: Iterable[OwnEntry]) -> list[Digest]:

@@ -4,27 +4,40 @@ Links wait here for the code that the patient shows; policy versions arrive for 
 a watched request has something new; patients ask for the author's own log; other members share directory entries.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from salus.contracts.cells.reads import cell_of
 from salus.contracts.cells.tables import CELLS
 from salus.contracts.consent import PolicySet, commitment, device_handle, is_writer
 from salus.contracts.consent.policy import is_subject_of
-from salus.core.errors import MalformedError
-from salus.core.ids import MemberId
-from salus.core.transport import Door
-from salus.core.wire import Record, decode, encode
+from salus.contracts.members.messages import SeatHolder
+from salus.core.errors import MalformedError, SalusError
+from salus.core.ids import CommitteeId, MemberId, Seat, SubjectId
+from salus.core.transport import Door, ask
+from salus.core.wire import Record, decode, encode, replace
 from salus.crypto.hpke import OpeningKey, seal
 from salus.crypto.signatures import verify
 from salus.keeper.access_log import AccessLog
 from salus.keeper.answers import padded
 from salus.keeper.errors import EnvelopeError, PersonError
 from salus.keeper.keeper import ASK_AGE_MS_MAX
-from salus.keeper.messages import LogAsking, Noted, SealedLog, Signed, SomethingNew, info, log_statement
+from salus.keeper.messages import LogAsking, Noted, PolicyFound, SealedLog, Signed, SomethingNew, info, log_statement
+from salus.keeper.writers import SubjectNamed, WriterWantsPolicy
 from salus.sdk.author_store import AuthorStore
+from salus.sdk.enough import Asked
 from salus.sdk.errors import NoSuchSubjectError
-from salus.sdk.gateway import Gateway
-from salus.sdk.links import Link, LinkPackage, Received, SendLink, SendPolicy, code_digest
+from salus.sdk.gateway import Gateway, seats_of
+from salus.sdk.links import (
+    Link,
+    LinkPackage,
+    NewTermKey,
+    Received,
+    SendLink,
+    SendPolicy,
+    SendTermKey,
+    code_digest,
+    term_key_statement,
+)
 
 
 class OwnLogAsk(Record, tag="desk.log_ask/1", frozen=True):
@@ -47,6 +60,7 @@ class Desk:
         """Let the member's door lead here."""
         door.answer(SendLink, self._link_arrived)
         door.answer(SendPolicy, self._policy_arrived)
+        door.answer(SendTermKey, self._term_key_arrived)
         door.answer(SomethingNew, self._something_new)
         door.answer(OwnLogAsk, self._tell_log)
 
@@ -100,11 +114,60 @@ class Desk:
             )
         except MalformedError:
             raise EnvelopeError(seat=0) from None
-        cell = CELLS.get(self._gateway.view.state, policy.cell)
-        if cell is None or cell.commitment != commitment(policy) or not is_subject_of(policy):
+        if not self._is_in_force(policy):
             raise NoSuchSubjectError(member=self._gateway.member)
         self._store.keep_copy(policy)
         return Received()
+
+    def _is_in_force(self, policy: PolicySet) -> bool:
+        cell = CELLS.get(self._gateway.view.state, policy.cell)
+        return cell is not None and cell.commitment == commitment(policy) and is_subject_of(policy)
+
+    async def _term_key_arrived(self, _sender: MemberId, sent: SendTermKey) -> Received:
+        """Keep the key for new records after a claim, if a device of the policy in force signed it for this member."""
+        chain, author = self._gateway.chain, self._gateway.member
+        try:
+            new = decode(NewTermKey, self._opening_key.open(sent.sealed, info(chain, "term key")))
+        except MalformedError:
+            raise EnvelopeError(seat=0) from None
+        old, copy = self._store.link_of(new.link.subject), self._store.copy(new.link.subject)
+        is_same = old is not None and replace(old, term_key=new.link.term_key) == new.link
+        is_named = copy is not None and self._is_in_force(copy[0]) and device_handle(copy[0], new.device) is not None
+        is_signed = verify(new.device, term_key_statement(chain, author, new.link), new.signature)
+        if not is_same or not is_named or not is_signed:
+            raise NoSuchSubjectError(member=author)
+        self._store.renew_link(new.link)
+        return Received()
+
+    async def fetch_policy(self, subject: SubjectId, committee_id: CommitteeId) -> None:
+        """Ask the seats for the policy in force, where this member missed it; whether one came, the copy shows."""
+        committee = self._gateway.committee(committee_id)
+        calls = {seat: self._policy_from(seat, holder, subject, committee_id) for seat, holder in seats_of(committee)}
+        asked = Asked(calls)
+        found: list[PolicySet] = []
+
+        def is_enough(replies: Mapping[Seat, PolicySet | SalusError | None]) -> bool:
+            found[:] = [reply for reply in replies.values() if isinstance(reply, PolicySet)]
+            return bool(found)
+
+        await asked.until(is_enough, grace_s=0.0)
+        is_enough(asked.replies)
+        asked.let_go()
+        if found:
+            self._store.keep_copy(found[0])
+
+    async def _policy_from(
+        self, seat: Seat, holder: SeatHolder, subject: SubjectId, committee_id: CommitteeId
+    ) -> PolicySet | None:
+        """What one seat gives, if it is this subject's policy in force."""
+        chain = self._gateway.chain
+        sealed = seal(holder.sealing, encode(SubjectNamed(subject=subject)), info(chain, "writer wants policy"))
+        wanted = WriterWantsPolicy(committee=committee_id, seat=seat, sealed=sealed)
+        reply = await ask(self._gateway.transport, holder.member, wanted, PolicyFound)
+        if not reply.sealed:
+            return None
+        policy = decode(PolicySet, self._opening_key.open(reply.sealed, info(chain, "policy for writer")))
+        return policy if policy.subject == subject and self._is_in_force(policy) else None
 
     async def _something_new(self, _sender: MemberId, news: SomethingNew) -> Noted:
         notify = self._watchers.get(news.request_id)

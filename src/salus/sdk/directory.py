@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from salus.contracts.members.reads import member_of
 from salus.core.errors import SalusError
-from salus.core.ids import Digest, MemberId, Name, Signature
+from salus.core.ids import Digest, MemberId, Name, Signature, TimeMs
 from salus.core.transport import Door, ask
 from salus.core.wire import Record, encode
 from salus.crypto.digests import tagged
@@ -29,6 +29,7 @@ DIRECTORY = sa.Table(
     sa.Column("source", sa.String(256), primary_key=True),
     sa.Column("fhir_type", sa.String(64), nullable=False, index=True),
     sa.Column("raw", sa.LargeBinary, nullable=False),
+    sa.Column("entered", sa.BigInteger, nullable=False),  # By the author's clock: an older share changes nothing.
 )
 SHARE_AT_ONCE = 500
 
@@ -45,6 +46,7 @@ class ShareListings(Record, tag="directory.share/1", frozen=True):
     """Entries of one member, signed by its ledger key."""
 
     author: Name
+    entered: TimeMs
     listings: tuple[Listing, ...]
     signature: Signature
 
@@ -66,7 +68,9 @@ class Directory:
         for start in range(0, len(fresh), SHARE_AT_ONCE):
             part = tuple(fresh[start : start + SHARE_AT_ONCE])
             author = self._gateway.member
-            share = ShareListings(author, part, self._gateway.key.sign(_statement(author, part)))
+            entered = self._gateway.clock()
+            signature = self._gateway.key.sign(_statement(author, entered, part))
+            share = ShareListings(author, entered, part, signature)
             self._keep(share)
             for peer in peers:
                 try:
@@ -89,18 +93,33 @@ class Directory:
 
     async def _shared(self, _sender: MemberId, share: ShareListings) -> Received:
         author = member_of(self._gateway.view.state, share.author)
-        if author is None or not verify(author.keys.ledger, _statement(share.author, share.listings), share.signature):
+        statement = _statement(share.author, share.entered, share.listings)
+        if author is None or not verify(author.keys.ledger, statement, share.signature):
             raise EnvelopeError(seat=0)
         self._keep(share)
         return Received()
 
     def _keep(self, share: ShareListings) -> None:
         with self._store.commit("author.directory") as connection:
+            newer = self._newer(share)
             rows: list[dict[str, object]] = [
-                {"author": share.author, "source": one.source, "fhir_type": one.fhir_type, "raw": one.raw}
+                {
+                    "author": share.author,
+                    "source": one.source,
+                    "fhir_type": one.fhir_type,
+                    "raw": one.raw,
+                    "entered": share.entered,
+                }
                 for one in share.listings
+                if one.source not in newer
             ]
             upsert(connection, DIRECTORY, rows)
+
+    def _newer(self, share: ShareListings) -> set[str]:
+        """Sources of which a later entry is held: a replayed share rolls nothing back."""
+        query = sa.select(DIRECTORY.c.source).where(DIRECTORY.c.author == share.author)
+        held = query.where(DIRECTORY.c.source.in_([one.source for one in share.listings]))
+        return {row.source for row in self._store.connection.execute(held.where(DIRECTORY.c.entered > share.entered))}
 
     def _has(self, author: MemberId, listing: Listing) -> bool:
         query = sa.select(DIRECTORY.c.raw).where(DIRECTORY.c.author == author, DIRECTORY.c.source == listing.source)
@@ -108,5 +127,5 @@ class Directory:
         return raw is not None and sha256(raw).digest() == sha256(listing.raw).digest()
 
 
-def _statement(author: MemberId, listings: tuple[Listing, ...]) -> Digest:
-    return tagged("directory.share", encode((author, listings)))
+def _statement(author: MemberId, entered: TimeMs, listings: tuple[Listing, ...]) -> Digest:
+    return tagged("directory.share", encode((author, entered, listings)))

@@ -37,6 +37,12 @@ class NotDurableError(UnavailableError):
     code = "sdk.not_durable"
 
 
+class OldPolicyError(UnavailableError):
+    """The policy in force is not held here and no keeper gave it: by an older one nothing is opened while on line."""
+
+    code = "sdk.old_policy"
+
+
 class OwnStoreError(IntegrityError):
     """What this member kept of its own records contradicts the ledger."""
 

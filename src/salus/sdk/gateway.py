@@ -1,7 +1,9 @@
 """What every call of this room needs: a member's view of the ledger, its way onto it, and its way to other members."""
 
+import asyncio
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from salus.contracts.members.messages import Committee, SeatHolder
 from salus.contracts.members.reads import committee_of
@@ -24,6 +26,7 @@ class Gateway:
     sponsor: Sponsor
     key: SigningKey  # The member's ledger key: signs envelopes as their author.
     clock: Clock
+    late: set[asyncio.Task[Any]] = field(default_factory=set, repr=False, compare=False)  # Calls nobody waits for.
 
     @property
     def chain(self) -> ChainId:
@@ -40,6 +43,11 @@ class Gateway:
         if committee is None:
             raise TooFewSeatsError(committee=committee_id)
         return committee
+
+    def close(self) -> None:
+        """Let go of calls that are still under way."""
+        for task in self.late:
+            task.cancel()
 
 
 def seats_of(committee: Committee) -> list[tuple[Seat, SeatHolder]]:

@@ -3,10 +3,13 @@
 A view of the ledger may lag: whoever decided earlier than others is asked once more at the highest height that this
 gateway's own state has reached. What is then still different *at one height* is a lie, because state is the same for
 all there; anything else is absence.
+
+A seat that answers late holds nobody up: with a quorum of one mind the reader goes on, and comes back for the rest only
+where the answers do not suffice.
 """
 
-import asyncio
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from salus.contracts.members.messages import Committee
@@ -16,10 +19,11 @@ from salus.core.transport import PeerUnavailableError, ask
 from salus.core.wire import decode, encode, replace
 from salus.crypto.hpke import OpeningKey, seal
 from salus.crypto.merkle import root
-from salus.crypto.shares import faulty
+from salus.crypto.shares import faulty, quorum, threshold
 from salus.crypto.signatures import verify
 from salus.keeper.answers import unpadded
 from salus.keeper.messages import Answer, Ask, Asking, SealedAnswer, head_statement, info
+from salus.sdk.enough import Asked
 from salus.sdk.gateway import Gateway, seats_of
 from salus.sdk.views import Findings
 
@@ -65,47 +69,82 @@ class Hearing:
         self._reply_key = reply_key
         self._findings = findings
         self._heard: dict[Seat, Heard] = {}
+        self._asked: Asked[Seat, Answer | None] = Asked({})
         self.failures: dict[Seat, SalusError] = {}
 
     async def hear(self) -> list[Heard]:
         """Answers of one policy, by seat; whoever is left out is in `failures`, whoever lied in the findings."""
         await self._ask([seat for seat, _ in seats_of(self._committee)], self._asking.at_height)
+        return await self._of_one_policy()
+
+    async def hear_rest(self) -> list[Heard]:
+        """As `hear`, with those who were late."""
+        await self._asked.until(lambda _: False)
+        self._take_replies()
+        return await self._of_one_policy()
+
+    @property
+    def late(self) -> list[Seat]:
+        """Seats whose answers are still to come."""
+        return sorted(self._asked.waiting_for)
+
+    def let_go(self) -> None:
+        """Wait for nobody any more: who is late counts as absent."""
+        for seat in self._asked.waiting_for:
+            self.failures[seat] = PeerUnavailableError(peer=self._member(seat))
+        self._asked.let_go()
+
+    async def _of_one_policy(self) -> list[Heard]:
         await self._leave_out_unseen_heights()
         if len({one.policy for one in self._heard.values()}) > 1:
             top = max(one.height for one in self._heard.values())
             behind = [one.seat for one in self._heard.values() if one.height < top]
-            await self._ask(behind, top)
+            await self._ask([*behind, *self.late], top)
             await self._leave_out_unseen_heights()
         self._leave_out_other_policies()
         return [self._heard[seat] for seat in sorted(self._heard)]
 
     async def _ask(self, seats: Iterable[Seat], at_height: Height) -> None:
         asked = list(seats)
+        self._asked.let_go()
         for seat in asked:
             self._heard.pop(seat, None)
-        replies = await asyncio.gather(*(self._ask_seat(seat, at_height) for seat in asked), return_exceptions=True)
-        for seat, reply in zip(asked, replies, strict=True):
+            self.failures.pop(seat, None)
+        self._asked = Asked({seat: self._ask_seat(seat, at_height) for seat in asked})
+        await self._asked.until(self._is_enough)
+        self._take_replies()
+
+    def _is_enough(self, replies: Mapping[Seat, Answer | SalusError | None]) -> bool:
+        """Whether a quorum is of one mind: then a slow seat is not waited for beyond a moment."""
+        seats = len(self._committee.seats)
+        minds = Counter(one.policy for one in self._heard.values())
+        minds.update(answer.head.policy for answer in replies.values() if isinstance(answer, Answer))
+        return max(minds.values(), default=0) >= max(quorum(seats), threshold(seats))
+
+    def _take_replies(self) -> None:
+        for seat, reply in self._asked.replies.items():
             member = self._member(seat)
-            if isinstance(reply, Answer):
-                if self._is_sound(reply, seat, at_height):
-                    self._heard[seat] = Heard(seat=seat, member=member, answer=reply)
-                else:
-                    self.failures[seat] = PeerUnavailableError(peer=member)
-                    self._findings.accuse(member, "bad_signature")
-            elif isinstance(reply, SalusError):
+            if isinstance(reply, SalusError):
                 self.failures[seat] = reply
                 if isinstance(reply, MalformedError):
                     self._findings.accuse(member, "unreadable_answer")
+            elif reply is not None:
+                self._heard[seat] = Heard(seat=seat, member=member, answer=reply)
             else:
-                raise reply
+                self.failures[seat] = PeerUnavailableError(peer=member)
+                self._findings.accuse(member, "bad_signature")
+        self._asked.replies.clear()
 
-    async def _ask_seat(self, seat: Seat, at_height: Height) -> Answer:
+    async def _ask_seat(self, seat: Seat, at_height: Height) -> Answer | None:
+        """A seat's answer; none if it is not what the seat must sign."""
         holder = self._committee.seats[seat - 1]
         asking = encode(replace(self._asking, at_height=at_height))
         sealed = seal(holder.sealing, asking, info(self._gateway.chain, "ask"))
         request = Ask(committee=self._committee_id, seat=seat, sealed=sealed)
         reply = await ask(self._gateway.transport, holder.member, request, SealedAnswer)
-        return decode(Answer, unpadded(self._reply_key.open(reply.sealed, info(self._gateway.chain, "answer"))))
+        data = unpadded(self._reply_key.open(reply.sealed, info(self._gateway.chain, "answer")))
+        answer = decode(Answer, data)
+        return answer if self._is_sound(answer, seat, at_height) else None
 
     def _is_sound(self, answer: Answer, seat: Seat, at_height: Height) -> bool:
         head = answer.head

@@ -5,8 +5,8 @@ code the patient shows decides which waiting link is theirs.
 """
 
 from salus.contracts.consent import PolicySet
-from salus.core.ids import CellId, ChainId, CommitteeId, Digest, SubjectId
-from salus.core.wire import Record
+from salus.core.ids import CellId, ChainId, CommitteeId, Digest, MemberId, PublicKey, Signature, SubjectId
+from salus.core.wire import Record, encode
 from salus.crypto.digests import tagged
 
 
@@ -39,6 +39,20 @@ class SendPolicy(Record, tag="link.policy/1", frozen=True):
     sealed: bytes
 
 
+class NewTermKey(Record, tag="link.new_term_key/1", frozen=True):
+    """After a claim: a writer's link with the key for new records, signed by a device of the policy in force."""
+
+    link: Link
+    device: PublicKey
+    signature: Signature  # Over `term_key_statement`.
+
+
+class SendTermKey(Record, tag="link.term_key/1", frozen=True):
+    """A sealed `NewTermKey`, for a writer that has a link already."""
+
+    sealed: bytes
+
+
 class Received(Record, tag="link.received/1", frozen=True):
     """It arrived."""
 
@@ -46,3 +60,8 @@ class Received(Record, tag="link.received/1", frozen=True):
 def code_digest(chain: ChainId, code: str) -> Digest:
     """What a member learns of a code before the patient shows it."""
     return tagged("link.code", chain.encode(), code.strip().upper().encode())
+
+
+def term_key_statement(chain: ChainId, writer: MemberId, link: Link) -> Digest:
+    """What a patient's device signs of a writer's new link. One seed has one, so an old one cannot come back."""
+    return tagged("link.term_key", chain.encode(), writer.encode(), encode(link))

@@ -1,8 +1,8 @@
 """An author opens its own records with its own keys, also when offline: through the same `decide()`, logged first.
 
-Online, the policy in force decides. Offline, or where the newest version has not arrived, the last one held decides,
-and what was shown is marked stale. Each use leaves an entry in the author's own log, whose root goes onto the
-ledger too.
+Online, the policy in force decides; where it cannot be had, nothing is opened but in an emergency. Offline the last one
+held decides, and what was shown is marked stale. Each use leaves an entry in the author's own log, whose root goes onto
+the ledger too.
 """
 
 from collections import Counter
@@ -19,17 +19,17 @@ from salus.contracts.records.header import Header, RecordId
 from salus.contracts.records.reads import batch_of
 from salus.contracts.records.tables import OVERRIDES, Fate
 from salus.core.errors import UnavailableError
-from salus.core.ids import MINUTE_MS, BatchId, Digest, Signature, SubjectId
+from salus.core.ids import MINUTE_MS, BatchId, Digest, Signature, SubjectId, TimeMs
 from salus.core.wire import reopen
 from salus.crypto.documents import open_chunks
 from salus.keeper.access_log import AccessLog
-from salus.keeper.answers import BREAK_GLASS, EMERGENCY_ROLE
+from salus.keeper.break_glass import BREAK_GLASS, EMERGENCY_ROLE
 from salus.keeper.errors import BreakGlassError
 from salus.keeper.messages import LogEntry
 from salus.keeper.persons import Deciders, Persons
 from salus.keeper.policies import Held
 from salus.sdk.author_store import AuthorStore, OwnEntry
-from salus.sdk.errors import NoSuchSubjectError
+from salus.sdk.errors import NoSuchSubjectError, OldPolicyError
 from salus.sdk.gateway import Gateway
 from salus.sdk.views import Gap, Opened
 from salus.vault.vault import BlobStore
@@ -78,9 +78,7 @@ class OwnRecords:
 
     async def refresh(self, subject: SubjectId) -> None:
         """Bring the copy of a policy up to the one in force, where this member missed it and its keeper has it."""
-        copy = self._store.copy(subject)
-        cell = None if copy is None else cell_of(self._gateway.view.state, copy[0].cell)
-        if copy is None or cell is None or cell.commitment == copy[1]:
+        if not self.has_old_policy(subject):
             return
         try:
             held = await self._newest(subject)
@@ -89,11 +87,18 @@ class OwnRecords:
         if held is not None:
             self._store.keep_copy(held.policy)
 
+    def has_old_policy(self, subject: SubjectId) -> bool:
+        """Whether the copy held of a policy is not the one in force."""
+        copy = self._store.copy(subject)
+        cell = None if copy is None else cell_of(self._gateway.view.state, copy[0].cell)
+        return copy is not None and cell is not None and cell.commitment != copy[1]
+
     def read(self, opening: Opening, signature: Signature, claims: Claims | None) -> OwnView:
         """Decide, log, open.
 
         Raises:
             NoSuchSubjectError: this member holds no policy of the subject, so it decides nothing.
+            OldPolicyError: on line, the policy held is not the one in force, and it is not break-glass.
             PersonError: the person's signature, key or credential does not hold.
             BreakGlassError: break-glass without emergency role or reason.
         """
@@ -101,11 +106,14 @@ class OwnRecords:
         if copy is None:
             raise NoSuchSubjectError(member=self._gateway.member)
         policy, named = copy
+        cell = cell_of(self._gateway.view.state, policy.cell)
+        is_old = cell is not None and cell.commitment != named
+        if is_old and self._is_fresh() and opening.purpose != BREAK_GLASS:
+            raise OldPolicyError(version=policy.version)
         facts = self._persons.reader(opening, signature, claims, policy)
         if facts.purpose == BREAK_GLASS and (EMERGENCY_ROLE not in facts.roles or not opening.reason.strip()):
             raise BreakGlassError(minutes_max=60)
-        cell = cell_of(self._gateway.view.state, policy.cell)
-        is_stale = not self._is_fresh() or cell is None or cell.commitment != named
+        is_stale = not self._is_fresh() or cell is None or is_old
         candidates = self._candidates(opening)
         decider = self._deciders.of(policy, named)
         now = max(self._gateway.view.time, self._gateway.clock())
@@ -126,6 +134,17 @@ class OwnRecords:
         self._write_log(opening, facts, [candidate.header.record for candidate, _ in allowed], withheld)
         records, gaps = self._opened(allowed, is_stale)
         return OwnView(records=records, gaps=gaps, is_stale=is_stale, withheld=tuple(sorted(withheld.items())))
+
+    def holds_until(self, subject: SubjectId, at: TimeMs) -> TimeMs | None:
+        """When time alone may next change a decision made at `at` or later; none if never.
+
+        At once, where the policy in force is not held here: nobody can tell.
+        """
+        copy = self._store.copy(subject)
+        cell = None if copy is None else cell_of(self._gateway.view.state, copy[0].cell)
+        if copy is None or cell is None or cell.commitment != copy[1]:
+            return at
+        return self._deciders.of(*copy).next_turn(at)
 
     def used_again(self, opening: Opening, facts_person: bytes, records: Sequence[RecordId]) -> None:
         """Log one more use of what an open request has in memory; durable on return."""

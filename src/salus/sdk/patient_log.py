@@ -1,7 +1,8 @@
 """The patient's log: who used what, from all keepers and all authors, checked against the roots on the ledger.
 
 Each log proves its last number and head for the subject under a root that stands on the ledger, and its entries are
-chained: a log that leaves one out, or changes one that a root covers, is named.
+chained: a log that leaves one out, or changes one that a root covers, is named. So is one that speaks for another,
+sends what cannot be read, or has entries that no root covers a minute later; what comes before the fault is shown.
 """
 
 import asyncio
@@ -13,11 +14,12 @@ from salus.contracts.members.reads import member_of
 from salus.contracts.reads.messages import LogKind
 from salus.contracts.reads.reads import log_root_of
 from salus.core.errors import MalformedError, SalusError
-from salus.core.ids import NO_DIGEST, CommitteeId, Digest, MemberId, SubjectId
+from salus.core.ids import NO_DIGEST, CommitteeId, Digest, MemberId, SubjectId, Unsigned
 from salus.core.transport import ask
 from salus.core.wire import Record, decode, encode
 from salus.crypto.hpke import OpeningKey, seal
 from salus.crypto.signatures import SigningKey
+from salus.keeper.access_log import ROOT_DUE_MS
 from salus.keeper.answers import unpadded
 from salus.keeper.messages import (
     LogAsk,
@@ -41,7 +43,7 @@ class LogFault:
     """What is wrong with one log."""
 
     where: MemberId
-    what: str  # `broken_chain`, `shorter_than_anchored`, `not_on_ledger`, `absent`.
+    what: str  # `unreadable`, `foreign`, `broken_chain`, `shorter_than_anchored`, `not_on_ledger`, `overdue`, `absent`.
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,13 +128,23 @@ def _checked(gateway: Gateway, source: _Source, told: LogTold) -> tuple[list[Log
     heads: list[Digest] = [NO_DIGEST]
     faults: list[str] = []
     for data in told.entries:
-        entry = decode(LogEntry, data)
+        try:
+            entry = decode(LogEntry, data)
+        except MalformedError:
+            faults.append("unreadable")
+            break
+        if entry.where != source.member:
+            faults.append("foreign")
+            break
         if entry.previous != heads[-1] or entry.subject_number != len(entries) + 1:
             faults.append("broken_chain")
             break
         entries.append(entry)
         heads.append(log_entry_digest(data))
     covered, fault = _anchored(gateway, source, told, heads)
+    # By block time: while the ledger stands still nobody can anchor, and no time passes on it either.
+    if any(entry.time + ROOT_DUE_MS < gateway.view.time for entry in entries[covered:]):
+        faults.append("overdue")
     return entries, covered, faults + ([fault] if fault else [])
 
 
@@ -142,7 +154,7 @@ def _anchored(gateway: Gateway, source: _Source, told: LogTold, heads: Sequence[
         return 0, None
     try:
         proof = decode(Proof, told.proof)
-        number, head = decode(tuple[int, Digest], told.anchored) if told.anchored else (0, NO_DIGEST)
+        number, head = decode(tuple[Unsigned, Digest], told.anchored) if told.anchored else (0, NO_DIGEST)
     except MalformedError:
         return 0, "not_on_ledger"
     if told.root != latest.root:

@@ -14,7 +14,7 @@ never dropped in silence. Check 1 is in `hearing.py`, 2 to 5 in `checks.py`, the
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from salus.contracts.members.messages import Committee
 from salus.contracts.reads.messages import Request
@@ -28,13 +28,13 @@ from salus.core.wire import encode
 from salus.crypto.documents import open_chunks
 from salus.crypto.hpke import OpeningKey
 from salus.crypto.shares import threshold
-from salus.keeper.answers import BREAK_GLASS
+from salus.keeper.break_glass import BREAK_GLASS
 from salus.keeper.messages import Asking, Person
 from salus.sdk.checks import Checks, Known
 from salus.sdk.errors import TooFewSeatsError
 from salus.sdk.fetching import fetch_blobs
 from salus.sdk.gateway import Gateway, new_id, new_secret, seats_of
-from salus.sdk.hearing import Hearing
+from salus.sdk.hearing import Heard, Hearing
 from salus.sdk.views import Findings, Gap, Opened, View
 from salus.sdk.wanted import Reader, Wanted
 
@@ -84,13 +84,19 @@ class OpenRead:
             self._reply_key,
             findings,
         )
-        heard = await hearing.hear()
-        _enough(committee, len(heard), list(hearing.failures.values()))
-        checks = Checks(self._gateway.view, committee, self.wanted, findings)
-        for one in heard:
-            checks.take(one)
-        checks.omissions(heard)
-        keys, gaps = checks.keys()
+        try:
+            heard = await hearing.hear()
+            if hearing.late and len(heard) < threshold(len(committee.seats)):
+                heard = await hearing.hear_rest()
+            _enough(committee, len(heard), list(hearing.failures.values()))
+            checks, checked = self._checked(committee, heard)
+            if hearing.late and checks.lacks_shares:
+                heard = await hearing.hear_rest()
+                checks, checked = self._checked(committee, heard)
+        finally:
+            hearing.let_go()
+        findings.add(checked)
+        keys, gaps = checks.keys(findings)
         records, missing = await self._documents(checks.known, keys, committee, findings)
         return View(
             records=records,
@@ -101,6 +107,15 @@ class OpenRead:
             absent=tuple(holder.member for seat, holder in seats_of(committee) if seat in hearing.failures),
             notices=findings.notices,
         )
+
+    def _checked(self, committee: Committee, heard: Sequence[Heard]) -> tuple[Checks, Findings]:
+        """Checks 2 to 4 of these answers."""
+        findings = Findings()
+        checks = Checks(self._gateway.view, committee, self.wanted, findings)
+        for one in heard:
+            checks.take(one)
+        checks.omissions(heard)
+        return checks, findings
 
     def _asking(self, watch: bool) -> Asking:
         return Asking(

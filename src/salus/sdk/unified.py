@@ -1,7 +1,8 @@
 """The whole record now: own records by own keys, everybody else's through the keepers, in one view.
 
-While a request is open the gateway answers again from memory, as long as its own state is fresh and the policy
-commitment, the credential and the expiry are unchanged; each use is logged. When keepers say that something new lies
+While a request is open the gateway answers again from memory, as long as its own state is fresh, the policy commitment,
+the credential and the expiry are unchanged, nothing that is shown was superseded or withdrawn, and no rule has begun or
+ended; each use is logged. When keepers say that something new lies
 there, the next call asks again. Without the network an author still sees its own records, marked stale.
 """
 
@@ -10,8 +11,9 @@ from dataclasses import dataclass, replace
 from salus.contracts.cells.reads import cell_of
 from salus.contracts.credentials.reads import is_active
 from salus.contracts.reads.opening import Opening, to_sign
+from salus.contracts.records.tables import OVERRIDES, Fate
 from salus.core.errors import UnavailableError
-from salus.core.ids import CellId, Digest
+from salus.core.ids import BatchId, CellId, Digest, Height, MemberId, TimeMs
 from salus.core.wire import replace as changed
 from salus.crypto.hpke import OpeningKey
 from salus.sdk.desk import Desk
@@ -53,6 +55,9 @@ class UnifiedRead:
         self._open: OpenRead | None = None
         self._last: Unified | None = None
         self._policy: Digest | None = None
+        self._until: TimeMs | None = None  # When time alone may change a decision.
+        self._shown: dict[tuple[MemberId, BatchId], dict[int, Fate | None]] = {}
+        self._looked: Height = 0  # At which nothing that is shown had changed.
         self._news = False
 
     async def read(self) -> Unified:
@@ -68,19 +73,29 @@ class UnifiedRead:
         self._last = None
         self._news = False
         self._policy = self._commitment()
+        began = self._gateway.view.time
         try:
             unified = await self._read_all()
         except UnavailableError:
             if self._cell is None:
                 raise
             return self._offline()
-        self._last = unified
+        self._remember(unified, began)
         return unified
 
     def forget_if_changed(self) -> None:
         """Let go of the plaintext where the next call may not be answered from memory: another policy, a dismissal."""
         if self._last is not None and not self._still_holds():
             self._last = None
+
+    def _remember(self, unified: Unified, began: TimeMs) -> None:
+        self._last = unified
+        self._until = self._own.holds_until(self._wanted.subject, began)
+        self._looked = 0
+        self._shown = {}
+        for one in unified.view.records:
+            record = one.header.record
+            self._shown.setdefault((record.author, record.batch_id), {})[record.index] = one.fate
 
     async def _read_all(self) -> Unified:
         foreign = self._wanted
@@ -94,6 +109,8 @@ class UnifiedRead:
         if self._cell is None:
             return Unified(view=view, is_stale=False)
         await self._own.refresh(self._wanted.subject)
+        if self._own.has_old_policy(self._wanted.subject):
+            await self._desk.fetch_policy(self._wanted.subject, self._wanted.committee)
         return self._joined(view, self._read_own(self._open.opening))
 
     def _joined(self, view: View, own: OwnView) -> Unified:
@@ -133,9 +150,24 @@ class UnifiedRead:
             and self._cell is not None
             and now < self._open.expires
             and now - self._gateway.view.time <= FRESH_MS
+            and (self._until is None or max(now, self._gateway.view.time) < self._until)
             and self._commitment() == self._policy
             and (credential is None or is_active(self._gateway.view.state, credential, now))
+            and self._counts_as_shown()
         )
+
+    def _counts_as_shown(self) -> bool:
+        """Whether every version that is shown still counts, or no longer counts, as it did."""
+        height = self._gateway.view.height
+        if height == self._looked:
+            return True
+        state = self._gateway.view.state
+        for (author, batch_id), shown in self._shown.items():
+            fates = {key[2]: override.fate for key, override in OVERRIDES.items(state, author, batch_id)}
+            if any(fates.get(index) is not fate for index, fate in shown.items()):
+                return False
+        self._looked = height
+        return True
 
     def _commitment(self) -> Digest | None:
         """What the cell holds now, and its status: a freeze counts as a change."""

@@ -41,7 +41,7 @@ class Notice:
     """A member that lacks what others have: no lie, but its operator should look; outbox or repair will mend it."""
 
     member: MemberId
-    what: str  # `lacks_policy`, `lacks_record` (never had it), `lost_record` (signed for it once), `missing_blob`.
+    what: str  # `lacks_policy`, `lacks_record` (did not sign that it has it), `missing_blob`.
     record: RecordId | None = None
 
 
@@ -55,6 +55,21 @@ class Findings:
     def accuse(self, member: MemberId, what: str, record: RecordId | None = None) -> None:
         """A lie that can be shown."""
         self.accusations.append(Accusation(member, what, record))
+
+    def accuse_once(self, member: MemberId, what: str) -> None:
+        """As `accuse`, where the same lie may come again and again."""
+        if Accusation(member, what) not in self.accusations:
+            self.accuse(member, what)
+
+    def notice_once(self, member: MemberId, what: str) -> None:
+        """As `notice`, where the same lack may come again and again."""
+        if Notice(member, what) not in self.notices:
+            self.notice(member, what)
+
+    def add(self, other: "Findings") -> None:
+        """What was found elsewhere."""
+        self.accusations += other.accusations
+        self.notices += other.notices
 
     def notice(self, member: MemberId, what: str, record: RecordId | None = None) -> None:
         """A lack."""

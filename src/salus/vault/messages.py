@@ -1,8 +1,12 @@
 """What may be asked of a vault. All that travels is ciphertext."""
 
-from salus.core.ids import BatchId, ChainId, Digest, MemberId, Name, RequestId, Signature, TimeMs
+from salus.core.ids import MIB_BYTES, BatchId, ChainId, Digest, MemberId, Name, RequestId, Signature, TimeMs
 from salus.core.wire import Record, encode
 from salus.crypto.digests import tagged
+
+
+WANTED_MAX = 4096  # Blobs named in one request.
+REPLY_BYTES_MAX = 128 * MIB_BYTES  # Two of the largest blobs fit into one reply.
 
 
 class PutBlobs(Record, tag="vault.put/1", frozen=True):

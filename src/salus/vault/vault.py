@@ -22,7 +22,17 @@ from salus.core.faults import NO_FAULTS, Faults, step
 from salus.core.ids import HOUR_MS, BatchId, ChainId, Digest, MemberId, RequestId, TimeMs
 from salus.core.transport import Door, Transport, ask
 from salus.crypto.signatures import SigningKey
-from salus.vault.messages import Blobs, BlobsKept, BlobWanted, CopyBlobs, GetBlobs, PutBlobs, kept_statement
+from salus.vault.messages import (
+    REPLY_BYTES_MAX,
+    WANTED_MAX,
+    Blobs,
+    BlobsKept,
+    BlobWanted,
+    CopyBlobs,
+    GetBlobs,
+    PutBlobs,
+    kept_statement,
+)
 from salus.vault.packs import HEAD_BYTES, ROW_BYTES, Index, PackError, count_of, write_pack
 from salus.vault.places import keepers_of
 
@@ -53,14 +63,14 @@ class BlobStore:
         self._indices: OrderedDict[str, Index] = OrderedDict()
 
     def keep(self, author: MemberId, batch_id: BatchId, blobs: Mapping[Digest, bytes]) -> None:
-        """Keep blobs of a batch, beside those of it that are here already; durable on return."""
+        """Keep blobs of a batch, beside those of it that are here already; durable on return.
+
+        The pack is written anew even if all of them are here: from its age a vault tells how long it promised them.
+        """
         name = _name(author, batch_id)
-        index = self._index(name)
+        index = self._sound_index(name)
         if index is not None:
-            here = set(index.digests)
-            if here >= blobs.keys() and all(blob is not None for blob in self.read(author, batch_id, list(blobs))):
-                return
-            others = [digest for digest in here if digest not in blobs]
+            others = [digest for digest in index.digests if digest not in blobs]
             kept = dict(zip(others, self.read(author, batch_id, others), strict=True))
             blobs = {**{digest: blob for digest, blob in kept.items() if blob is not None}, **blobs}
         with _reported(), step(self._faults, "vault.pack"):
@@ -71,10 +81,7 @@ class BlobStore:
     def read(self, author: MemberId, batch_id: BatchId, digests: list[Digest]) -> list[bytes | None]:
         """Blobs by digest, in order; None where one is missing or its bytes are not its digest's."""
         name = _name(author, batch_id)
-        try:
-            index = self._index(name)
-        except PackError:
-            index = None
+        index = self._sound_index(name)
         if index is None:
             return [None] * len(digests)
         places = [index.find(digest) for digest in digests]
@@ -85,10 +92,16 @@ class BlobStore:
             for blob, digest in zip(blobs, digests, strict=True)
         ]
 
+    def size_bytes(self, author: MemberId, batch_id: BatchId, digest: Digest) -> int:
+        """How long a blob is, by the pack's index; 0 where it is not here."""
+        index = self._sound_index(_name(author, batch_id))
+        place = None if index is None else index.find(digest)
+        return 0 if place is None else place[1]
+
     def drop(self, author: MemberId, batch_id: BatchId) -> None:
         """Delete a pack."""
         name = _name(author, batch_id)
-        with _reported():
+        with _reported(), step(self._faults, "vault.drop"):
             obstore.delete(self._store, name)
         self._indices.pop(name, None)
 
@@ -99,6 +112,13 @@ class BlobStore:
                 for entry in page:
                     _, author, batch = entry["path"].split("/")
                     yield MemberId(author), bytes.fromhex(batch), int(entry["last_modified"].timestamp() * 1000)
+
+    def _sound_index(self, name: str) -> Index | None:
+        """The index of a pack; none where there is no pack, or one that does not read and is to be written anew."""
+        try:
+            return self._index(name)
+        except PackError:
+            return None
 
     def _index(self, name: str) -> Index | None:
         index = self._indices.get(name)
@@ -211,7 +231,8 @@ class Vault:
             missing = [digest for digest in bad if digest not in mended]
             if not missing:
                 break
-            copy = CopyBlobs(wanted=tuple(BlobWanted(author=author, batch_id=batch_id, digest=d) for d in missing))
+            wants = (BlobWanted(author=author, batch_id=batch_id, digest=digest) for digest in missing[:WANTED_MAX])
+            copy = CopyBlobs(wanted=tuple(wants))  # What one reply does not hold, the next scrub asks for.
             try:
                 found = await ask(self._transport, peer, copy, Blobs)
             except SalusError:
@@ -224,14 +245,26 @@ class Vault:
         return len(mended)
 
     def _read(self, wanted: tuple[BlobWanted, ...], allowed: Callable[[BlobWanted], bool]) -> Blobs:
+        """Each blob once, however often it is named, and as many as one reply may hold."""
         by_pack: dict[tuple[MemberId, BatchId], list[Digest]] = {}
+        served: list[BlobWanted | None] = []
+        named: set[BlobWanted] = set()
+        size_bytes = 0
         for want in wanted:
-            if allowed(want):
-                by_pack.setdefault((want.author, want.batch_id), []).append(want.digest)
-        found: dict[Digest, bytes | None] = {}
+            if want in named or not allowed(want):
+                served.append(None)
+                continue
+            size_bytes += self.blobs.size_bytes(want.author, want.batch_id, want.digest)
+            if size_bytes > REPLY_BYTES_MAX and named:
+                break
+            named.add(want)
+            served.append(want)
+            by_pack.setdefault((want.author, want.batch_id), []).append(want.digest)
+        found: dict[BlobWanted, bytes | None] = {}
         for (author, batch_id), digests in by_pack.items():
-            found.update(zip(digests, self.blobs.read(author, batch_id, digests), strict=True))
-        return Blobs(blobs=tuple(found.get(want.digest) for want in wanted))
+            blobs = self.blobs.read(author, batch_id, digests)
+            found.update((BlobWanted(author, batch_id, d), blob) for d, blob in zip(digests, blobs, strict=True))
+        return Blobs(blobs=tuple(None if want is None else found[want] for want in served))
 
 
 def _name(author: MemberId, batch_id: BatchId) -> str:

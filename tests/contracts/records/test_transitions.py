@@ -150,7 +150,7 @@ def test_anchor_makes_a_batch_final_under_its_author() -> None:
     state = standing(batch(OLD))
     message = batch(OLD)
     assert batch_of(state, MERCY, OLD) == Batch(
-        root=message.root, share_root=message.share_root, committee=NET.committee, epoch=1, height=1
+        root=message.root, share_root=message.share_root, committee=NET.committee, epoch=1, height=1, seats=0b111
     )
     assert batch_of(state, MemberId("lakeside"), OLD) is None
     assert is_current(state, MERCY, OLD, 0)
@@ -187,3 +187,9 @@ def test_nothing_is_current_where_no_batch_is() -> None:
 
 def test_a_quorum_that_is_not_the_first_seats_is_a_quorum() -> None:
     assert is_current(standing(batch(OLD, seats=(1, 3, 4))), MERCY, OLD, 0)
+
+
+def test_the_ledger_remembers_whose_receipts_were_anchored() -> None:
+    anchored = batch_of(standing(batch(OLD, seats=(1, 3, 4))), MERCY, OLD)
+    assert anchored is not None
+    assert [seat for seat in (1, 2, 3, 4, 5, 63, 255) if anchored.is_signed_by(seat)] == [1, 3, 4]

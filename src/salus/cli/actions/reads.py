@@ -8,11 +8,11 @@ from salus.cli.errors import AmbiguousDocumentError, CustodialError, UnknownDocu
 from salus.cli.home import Home
 from salus.cli.identity import PatientName, StaffName, Who
 from salus.cli.people import Patient, reader_of
+from salus.contracts.consent.purposes import BTG
 from salus.contracts.reads.opening import Selection
 from salus.contracts.records.header import RecordId
 from salus.contracts.records.tables import Fate
 from salus.core.ids import Height, MemberId, Purpose, TimeMs
-from salus.keeper.answers import BREAK_GLASS
 from salus.keeper.messages import LogEntry
 from salus.node.member import Member
 from salus.sdk.patient_log import LogFault, read_log
@@ -134,7 +134,7 @@ async def break_glass(
     Raises:
         PeerRefusalError: no emergency role, no reason, or beyond three a day without a second person.
     """
-    return await read(home, who, patient, purpose=Purpose(BREAK_GLASS), reason=reason, second=second)
+    return await read(home, who, patient, purpose=BTG, reason=reason, second=second)
 
 
 async def read_record(
@@ -249,6 +249,8 @@ def _use(home: Home, request_id: bytes, one: _Gathered) -> Use:
 
 
 def _person(home: Home, entry: LogEntry) -> str:
+    if entry.kind == "widening":
+        return "custodian"
     if entry.credential_id is None:
         return "own device" if entry.kind == "patient" else "acts for the patient"
     return home.people.name_of(entry.credential_id) or f"credential {entry.credential_id.hex()[:SHORT_HEX]}"

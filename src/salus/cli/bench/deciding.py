@@ -6,9 +6,8 @@ must answer what `decide` answers afresh. Floor: reading the same headers from t
 
 import random
 from datetime import date
-from pathlib import Path
 
-from salus.cli.bench.figures import RUNS_MIN, Figure, Outcome, Stopwatch, at_most, median_ms, percentiles
+from salus.cli.bench.figures import RUNS_MIN, Figure, Options, Outcome, Stopwatch, at_most, median_ms, percentiles
 from salus.cli.bench.stage import JURISDICTION, TREAT, sample_documents
 from salus.contracts.consent import (
     ANYONE,
@@ -23,7 +22,7 @@ from salus.contracts.consent import (
 )
 from salus.contracts.consent import Reader as Who
 from salus.contracts.records.header import Header, RecordId
-from salus.core.ids import ChainId, MemberId, Purpose, TimeMs
+from salus.core.ids import ChainId, FhirType, MemberId, Purpose, TimeMs
 from salus.core.wire import encode, reopen, replace
 from salus.crypto.digests import blind
 from salus.node.network import USUAL_NAMES
@@ -40,10 +39,9 @@ _AUTHORS = tuple(MemberId(name) for name in USUAL_NAMES[:4])
 _READER = _AUTHORS[1]
 
 
-def measure(folder: Path | None = None, *, short: bool = False) -> Outcome:
+def measure(options: Options) -> Outcome:
     """Needs no folder: nothing here touches a disk."""
-    del folder
-    runs = 3 if short else 2 * RUNS_MIN
+    runs = 3 if options.short else 2 * RUNS_MIN
     wallet = _wallet()
     policy, headers = wallet.policy(0, bytes(32)), _headers(wallet)
     packs, places = {JURISDICTION: shipped_pack(JURISDICTION)}, dict.fromkeys(_AUTHORS, JURISDICTION)
@@ -66,9 +64,7 @@ def measure(folder: Path | None = None, *, short: bool = False) -> Outcome:
     return Outcome(NAME, figures, TARGETS, floors)
 
 
-def _check_afresh(
-    policy: PolicySet, request: ReadRequest, headers: list[Header], decisions: list[Decision]
-) -> None:
+def _check_afresh(policy: PolicySet, request: ReadRequest, headers: list[Header], decisions: list[Decision]) -> None:
     packs = (shipped_pack(JURISDICTION),)
     fresh = [decide(policy, packs, request, header, _NOW) for header in headers]
     assert fresh == decisions, "What is compiled differs from what is computed afresh."
@@ -80,14 +76,20 @@ def _wallet() -> Wallet:
 
 
 def _rules() -> tuple[ClearRule, ...]:
-    """Twenty rules as people make them: a broad permit, care teams, labels and years kept back, research, an advocate."""
+    """Twenty rules as people make them: a broad permit, labels and years kept back, who pays, single codes."""
     own_team = Who(member=_READER)
     said = [
         ClearRule(bytes(16), Effect.PERMIT, (own_team,), (TREAT,), data_since=date(2010, 1, 1)),
         ClearRule(bytes(16), Effect.PERMIT, (own_team,), (TREAT,), terms=(("label:SUD",),)),
         ClearRule(bytes(16), Effect.DENY, (ANYONE,), (Purpose("HRESCH"),)),
         ClearRule(bytes(16), Effect.DENY, (own_team,), terms=(("label:PSY",), ("confidentiality:R",))),
-        ClearRule(bytes(16), Effect.PERMIT, (ANYONE,), (Purpose("HPAYMT"),), fhir_types=("Claim", "Coverage")),
+        ClearRule(
+            bytes(16),
+            Effect.PERMIT,
+            (ANYONE,),
+            (Purpose("HPAYMT"),),
+            fhir_types=(FhirType("Claim"), FhirType("Coverage")),
+        ),
     ]
     codes = sorted({term for document in sample_documents() for term in document.terms if term.startswith("code:")})
     step = len(codes) // (RULES - len(said))

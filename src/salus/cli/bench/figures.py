@@ -8,10 +8,21 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 Figure = int | float | str
 
 RUNS_MIN = 30  # Below, a 95th percentile says little.
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to measure."""
+
+    folder: Path | None = None  # Where networks are laid out; the system's place for temporary files if none.
+    short: bool = False  # Small sizes and few runs: shows that a measurement works, and no more.
+    data: Path | None = None  # FHIR R4 bundles for `seal`; the shipped sample if none.
+    patients: int = 10_000  # For `seal`.
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 
-from salus.cli.bench.figures import RUNS_MIN, Figure, Outcome, Stopwatch, at_most, median_ms, percentiles
+from salus.cli.bench.figures import RUNS_MIN, Figure, Options, Outcome, Stopwatch, at_most, median_ms, percentiles
 from salus.cli.bench.stage import MEMBERS, TREAT, Patient, Stage, ground, running
 from salus.core.ids import NO_DIGEST, Digest, MemberId, SubjectId
 from salus.core.wire import encode, reopen
@@ -35,9 +35,9 @@ _CLINICIAN = bytes(16)
 Figures = dict[str, Figure]
 
 
-def measure(folder: Path | None = None, *, short: bool = False) -> Outcome:
+def measure(options: Options) -> Outcome:
     """`short` fills logs of a fiftieth, with a tenth of the patient's entries, and takes three runs."""
-    return asyncio.run(_measure(folder, short))
+    return asyncio.run(_measure(options.folder, options.short))
 
 
 async def _measure(folder: Path | None, short: bool) -> Outcome:
@@ -53,9 +53,9 @@ async def _measure(folder: Path | None, short: bool) -> Outcome:
         async with running(place) as scene:
             await scene.network.tend()
             for count, patient in patients.items():
-                name = f"entries_{count if not short else 10 * count}"
-                figures |= await _read(scene, patient, count, runs, name)
-                floors[f"bare_{name}_p50_ms"] = _bare(scene, patient)
+                series = f"entries_{10 * count if short else count}"
+                figures |= await _read(scene, patient, count, runs, series)
+                floors[f"bare_{series}_p50_ms"] = _bare(scene, patient)
     return Outcome(NAME, figures, TARGETS, floors)
 
 

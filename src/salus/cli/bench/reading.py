@@ -6,10 +6,11 @@ Floor: the digest and the decryption of the very same blobs, with all keys at ha
 """
 
 import asyncio
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
-from salus.cli.bench.figures import RUNS_MIN, Figure, Outcome, Stopwatch, at_most, median_ms, percentiles
+from salus.cli.bench.figures import RUNS_MIN, Figure, Options, Outcome, Stopwatch, at_most, median_ms, percentiles
 from salus.cli.bench.stage import Patient, Stage, everything, stage
 from salus.contracts.records.batch import document_context
 from salus.contracts.records.header import Header
@@ -28,9 +29,9 @@ _WARM_UP = 3
 _FLOOR_RUNS = 5
 
 
-def measure(folder: Path | None = None, *, short: bool = False) -> Outcome:
-    """Both sizes; `short` takes three runs of smaller views."""
-    return asyncio.run(_measure(folder, short))
+def measure(options: Options) -> Outcome:
+    """Both sizes, one after the other; `short` takes three runs of a tenth."""
+    return asyncio.run(_measure(options.folder, options.short))
 
 
 async def _measure(folder: Path | None, short: bool) -> Outcome:
@@ -38,11 +39,10 @@ async def _measure(folder: Path | None, short: bool) -> Outcome:
     figures: dict[str, Figure] = {}
     floors: dict[str, Figure] = {}
     async with stage(folder) as scene:
-        for size in (100, 1000):
+        for name, size in (("100", 10 if short else 100), ("1000", 100 if short else 1000)):
             patient = await _patient_of(scene, size)
-            figures |= await _read(scene, patient, size, runs)
-            blobs = _bare(scene, patient)
-            floors[f"bare_{size}_p50_ms"] = median_ms(lambda blobs=blobs: _open(blobs), _FLOOR_RUNS)
+            figures |= await _read(scene, patient, size, runs, name)
+            floors[f"bare_{name}_p50_ms"] = median_ms(partial(_open, _bare(scene, patient)), _FLOOR_RUNS)
     figures["floor_ratio_1000"] = round(float(figures["first_1000_p50_ms"]) / float(floors["bare_1000_p50_ms"]), 1)
     return Outcome(NAME, figures, TARGETS, floors)
 
@@ -59,7 +59,7 @@ async def _patient_of(scene: Stage, foreign: int) -> Patient:
     return patient
 
 
-async def _read(scene: Stage, patient: Patient, foreign: int, runs: int) -> dict[str, Figure]:
+async def _read(scene: Stage, patient: Patient, foreign: int, runs: int, name: str) -> dict[str, Figure]:
     member = scene.network.members[0]
     reader = await scene.reader(member)
     first, again = Stopwatch(), Stopwatch()
@@ -69,14 +69,13 @@ async def _read(scene: Stage, patient: Patient, foreign: int, runs: int) -> dict
             unified = await opened.read()
         found = [record for record in unified.view.records if not record.is_own]
         assert len(found) == foreign, "The view is not whole."
-        assert not unified.view.gaps and not unified.view.accusations, "The view is not clean."
+        assert unified.view.gaps == [], "The view has gaps."
+        assert unified.view.accusations == [], "Somebody lied."
         with again.lap():
             once_more = await opened.read()
         assert once_more.from_memory, f"Run {number} asked the keepers again."
     laps = slice(_WARM_UP, None)
-    return percentiles(f"first_{foreign}", first.samples_ms[laps]) | percentiles(
-        f"again_{foreign}", again.samples_ms[laps]
-    )
+    return percentiles(f"first_{name}", first.samples_ms[laps]) | percentiles(f"again_{name}", again.samples_ms[laps])
 
 
 Blob = tuple[bytes, bytes, tuple[bytes, ...], Header]  # Key, context, ciphertext, header.

@@ -1,8 +1,8 @@
 """`size`: what stays on every member's ledger for a record and for a change of consent.
 
 Counted are transactions as they are kept, and what the state grows by: values with their keys, and pages of the tree.
-What a block costs by itself (header, votes, results) is counted apart. Records in full batches; records that arrive one
-a second, so that each makes a batch of its own; and changes of one patient's consent.
+What a block costs by itself (header, votes, results, index) is counted apart. Records in full batches; records that
+arrive one a second, so that each makes a batch of its own; and changes of one patient's consent.
 """
 
 import asyncio
@@ -10,10 +10,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from salus.cli.bench.figures import Figure, Outcome, at_most
-from salus.cli.bench.stage import Stage, everything, stage
+from salus.cli.bench.figures import Figure, Options, Outcome, at_most
+from salus.cli.bench.stage import MEMBERS, everything, stage
 from salus.contracts.records.header import LEAVES_PER_BATCH
 from salus.core.wire import encode, replace
+from salus.crypto.shares import faulty, quorum
+from salus.engines.layout import INDEX_PREFIX
 from salus.engines.replica import Replica
 from salus.node.member import Member
 from salus.sdk import consent
@@ -55,9 +57,10 @@ class _Bytes:
         }
 
 
-def measure(folder: Path | None = None, *, short: bool = False) -> Outcome:
+def measure(options: Options) -> Outcome:
     """Sizes follow from the format alone, so few runs suffice; `short` takes fewer still."""
-    return asyncio.run(_measure(folder, batches=1 if short else 8, singles=4 if short else 64, changes=4 if short else 64))
+    batches, others = (1, 4) if options.short else (8, 64)
+    return asyncio.run(_measure(options.folder, batches=batches, singles=others, changes=others))
 
 
 async def _measure(folder: Path | None, *, batches: int, singles: int, changes: int) -> Outcome:
@@ -81,12 +84,21 @@ async def _measure(folder: Path | None, *, batches: int, singles: int, changes: 
         full = await _grown(author, fill_batches)
         single = await _grown(author, seal_singly)
         consented = await _grown(author, change_consent)
-        floors: dict[str, Figure] = {"bytes_per_digest": len(scene.network.genesis.chain.encode()) and 32}
     figures = full.per(batches * LEAVES_PER_BATCH, "full_batches_bytes_per_record")
     figures |= single.per(singles, "one_a_second_bytes_per_record")
     figures |= consented.per(changes, "bytes_per_consent_change")
     figures["bytes_per_block"] = round(consented.blocks / max(1, consented.heights), 1)
-    return Outcome(NAME, figures, TARGETS, floors)
+    return Outcome(NAME, figures, TARGETS, _floors())
+
+
+def _floors() -> dict[str, Figure]:
+    """Digests, keys and signatures alone: what no encoding could leave out."""
+    batch = 16 + 2 * 32 + (quorum(MEMBERS) + 1) * 64  # Id, both roots, receipts and the sponsor's signature.
+    change = 16 + 3 * 32 + (faulty(MEMBERS) + 1 + 2) * 64  # Id, keys and commitment, receipts, owner and sponsor.
+    return {
+        "bare_full_batches_bytes_per_record": round(batch / LEAVES_PER_BATCH, 3),
+        "bare_bytes_per_consent_change": change,
+    }
 
 
 async def _grown(member: Member, work: Callable[[], Awaitable[None]]) -> _Bytes:
@@ -104,4 +116,5 @@ def _on_ledger(replica: Replica) -> _Bytes:
     store = replica.values_and_tree
     values = sum(len(key) + len(value) for key, value in Prefixed(store, VALUES_PREFIX).scan(b""))
     tree = sum(len(key) + len(page) for key, page in Prefixed(store, PAGES_PREFIX).scan(b""))
-    return _Bytes(txs, blocks, values, tree, replica.height)
+    index = sum(len(key) + len(row) for key, row in Prefixed(store, INDEX_PREFIX).scan(b""))
+    return _Bytes(txs, blocks + index, values, tree, replica.height)

@@ -4,9 +4,7 @@ Receipts of full blocks share a header whose votes are verified once; the figure
 reported beside it. Floor: Ed25519 verifications alone, by two threads.
 """
 
-from pathlib import Path
-
-from salus.cli.bench.figures import Outcome, at_least
+from salus.cli.bench.figures import Options, Outcome, at_least
 from salus.engines.measure import measure_verify
 
 NAME = "verify"
@@ -15,9 +13,8 @@ _RECEIPTS = 8_000
 _RECEIPTS_SHORT = 128
 
 
-def measure(folder: Path | None = None, *, short: bool = False) -> Outcome:
+def measure(options: Options) -> Outcome:
     """Needs no folder: a receipt is checked without one."""
-    del folder
-    figures = dict(measure_verify(_RECEIPTS_SHORT if short else _RECEIPTS))
+    figures = dict(measure_verify(_RECEIPTS_SHORT if options.short else _RECEIPTS))
     floors = {name: figures.pop(name) for name in list(figures) if name.startswith("floor_")}
     return Outcome(NAME, figures, TARGETS, floors)

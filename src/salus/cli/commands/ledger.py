@@ -7,7 +7,7 @@ import typer
 
 from salus.cli.options import AsJson, HomeFolder, with_examples
 from salus.cli.output import Output, OwnStreams, own_screen
-from salus.cli.running import run
+from salus.cli.running import here_only, run
 
 if TYPE_CHECKING:
     from salus.cli.actions.ledger import BlockLine, Verified
@@ -154,6 +154,7 @@ def verify(
     from salus.cli.actions.ledger import verify_file
     from salus.cli.folder import home_folder
 
+    here_only()
     output = Output(OwnStreams(), own_screen(), as_json=as_json)
     found = verify_file(file, genesis or home_folder(home))
     _show_verified(output, found)

@@ -8,7 +8,7 @@ import typer
 
 from salus.cli.options import AsJson, HomeFolder, with_examples
 from salus.cli.output import Output, OwnStreams, own_screen
-from salus.cli.running import run
+from salus.cli.running import here_only, run
 
 if TYPE_CHECKING:
     from salus.cli.home import Home
@@ -48,6 +48,7 @@ def new(
     from salus.cli.folder import home_folder
     from salus.cli.home import found_home
 
+    here_only()
     output = Output(OwnStreams(), own_screen(), as_json=as_json)
     folder = home_folder(home)
     _check_jurisdiction(jurisdiction)
@@ -76,6 +77,7 @@ def up(
     from salus.cli.serving import keep_up
     from salus.node.network import GENESIS_FILE
 
+    here_only()
     output = Output(OwnStreams(), own_screen(), as_json=as_json)
     folder = home_folder(home)
     _check_jurisdiction(jurisdiction)
@@ -151,6 +153,7 @@ def _pass_on(app: typer.Typer, name: str, about: str) -> None:
     """A command that lives in a folder of its own, read only when it is asked for."""
 
     def passed_on(context: typer.Context) -> int:
+        here_only()
         found = getattr(importlib.import_module(f"salus.cli.{name}.command"), name)
         inner = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
         inner.command(name, help=with_examples(found.__doc__))(found)

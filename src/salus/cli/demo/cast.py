@@ -31,6 +31,27 @@ class Cast:
         return self.of.by_author.total()
 
     @property
+    def patient_name(self) -> str:
+        """As people type it."""
+        return f"patient:{self.patient.number}"
+
+    @property
+    def authors(self) -> list[MemberId]:
+        """Who wrote, the main author of what the reader lacks first."""
+        return sorted(self.of.by_author, key=lambda name: (name != self.author, name == self.reader))
+
+    @property
+    def excepted(self) -> int:
+        """How many records elsewhere carry the label that the patient keeps back."""
+        others = [labels for author, labels in self.of.labels.items() if author != self.reader]
+        return 0 if self.label is None else sum(labels[self.label] for labels in others)
+
+    @property
+    def named_only(self) -> int:
+        """How many records elsewhere are of a kind that a permit must name."""
+        return sum(count for author, count in self.of.explicit.items() if author != self.reader)
+
+    @property
     def own(self) -> int:
         """How many of them the reader's hospital wrote itself."""
         return self.of.by_author[self.reader]

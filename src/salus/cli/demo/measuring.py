@@ -9,16 +9,17 @@ from dataclasses import dataclass
 from hashlib import sha256
 from math import ceil
 
+from salus.cli.actions.reads import TREATMENT
 from salus.cli.demo.kept import Kept
 from salus.cli.home import Home
 from salus.cli.identity import StaffName
 from salus.cli.people import Patient, reader_of
 from salus.contracts.cells.messages import Advance
 from salus.contracts.consent import is_writer
-from salus.contracts.reads.opening import Selection
+from salus.contracts.records.header import RecordId
 from salus.contracts.records.messages import Anchor
 from salus.core.errors import SalusError
-from salus.core.ids import Purpose
+from salus.core.ids import Digest
 from salus.core.wire import decode, encode
 from salus.engines.receipts import Receipt, ReceiptChecker
 from salus.engines.replica import Replica
@@ -30,7 +31,6 @@ from salus.sdk.reader import Reader, Wanted, open_read
 from salus.state.key_value import Prefixed
 from salus.state.state import PAGES_PREFIX, VALUES_PREFIX
 
-TREATMENT = Purpose("TREAT")
 _READS_EACH = READS_PER_DAY // 2  # One person's share of the reading back, well within a keeper's daily quota.
 
 
@@ -73,20 +73,22 @@ async def read_back(home: Home, kept: Kept) -> RoundTrip:
     return RoundTrip(len(kept.digests), equal)
 
 
-async def _asked(home: Home, patient: Patient, staff: StaffName) -> list[tuple[object, bytes]]:
+async def _asked(home: Home, patient: Patient, staff: StaffName) -> list[tuple[RecordId, Digest]]:
     member = home.member(staff.member)
-    if not is_written_by(home, patient, staff):
+    if not _writes_about(home, patient, staff):
         return []
     person = reader_of(await home.people.staff(staff))
-    wanted = Wanted(patient.wallet.subject, patient.wallet.committee, TREATMENT, selection=Selection())
+    wanted = Wanted(patient.wallet.subject, patient.wallet.committee, TREATMENT)
     opened = await open_read(member.gateway, Reader(person.key, person.credential_id, person.claims), wanted)
     view = await opened.ask()
     return [
-        (one.header.record, sha256(one.data).digest()) for one in view.records if one.header.record.author == staff.member
+        (one.header.record, sha256(one.data).digest())
+        for one in view.records
+        if one.header.record.author == staff.member
     ]
 
 
-def is_written_by(home: Home, patient: Patient, staff: StaffName) -> bool:
+def _writes_about(home: Home, patient: Patient, staff: StaffName) -> bool:
     """Whether a person's hospital writes about a patient."""
     copy = home.member(staff.member).store.copy(patient.wallet.subject)
     return copy is not None and is_writer(copy[0], staff.member, home.member(staff.member).clock())
@@ -108,18 +110,14 @@ def verify_all(home: Home) -> Verified:
     return Verified(checked, failures)
 
 
-def bytes_per_record(replica: Replica) -> float:
+def bytes_for_records(replica: Replica) -> int:
     """Transactions that anchored batches, and what these take in the state with their part of the tree."""
-    records, anchors = 0, 0
-    for tx, tags in _accepted(replica):
-        if Anchor in tags:
-            anchors += len(tx)
+    anchors = sum(len(tx) for tx, tags in _accepted(replica) if Anchor in tags)
     store = replica.values_and_tree
     values = [(key, len(key) + len(value)) for key, value in Prefixed(store, VALUES_PREFIX).scan(b"")]
     tree = sum(len(key) + len(page) for key, page in Prefixed(store, PAGES_PREFIX).scan(b""))
     batches = [size for key, size in values if key.startswith(b"records/")]
-    records = sum(batches) + tree * len(batches) // max(1, len(values))
-    return float(anchors + records)
+    return anchors + sum(batches) + tree * len(batches) // max(1, len(values))
 
 
 def bytes_per_consent(replica: Replica) -> float:

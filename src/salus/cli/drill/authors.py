@@ -80,11 +80,12 @@ async def custodian_reads(world: World) -> Outcome:
 
 @attack("custodian widening alone", guard="salus.keeper.policies.Policies._check_custodian")
 async def custodian_widens(world: World) -> Outcome:
-    """Let mercy give itself a permit with the keys it keeps, at once and with nobody else's word."""
+    """Let mercy give itself a permit with the keys it keeps, at once and without a second writer's word."""
     patient = await world.new_patient(DOCUMENTS_B, custodian="mercy")
+    widened = replace(patient.wallet, rules=(permit("mercy", purposes=(Purpose("TREAT"),)),))
     said = "in force"
     try:
-        await world.allow(patient, permit("mercy", purposes=(Purpose("TREAT"),)))
+        await consent.change(world.network["mercy"].gateway, patient.wallet, widened, evidence=new_secret())
     except PeerRefusalError as refusal:
         said = refusal.said
     view = await world.read("clinician@mercy", patient)

@@ -94,13 +94,15 @@ async def _outcome(one: Attack, world: World) -> Outcome:
 
 
 async def _run(attacks: Sequence[Attack], quiet: bool) -> list[tuple[Attack, Outcome]]:
-    console = Console()
+    console = Console(highlight=False)
     results: list[tuple[Attack, Outcome]] = []
     async for one, outcome in carry_out(attacks):
         results.append((one, outcome))
         if not quiet:
             style = _STYLES.get(outcome.result, "green")
-            console.print(f"[{style}]{outcome.result:<9}[/]  {one.name:<52}  [dim]{outcome.evidence}[/]")
+            console.print(
+                f"[{style}]{outcome.result:<9}[/]  {one.name:<52}  [dim]{outcome.evidence}[/]", soft_wrap=True
+            )
     return results
 
 

@@ -7,7 +7,7 @@ Keepers say nothing of it to the reader; the reason is in their logs, which the 
 from datetime import date
 
 from salus.cli.drill.attack import Outcome, attack, must, verdict
-from salus.cli.drill.world import DOCUMENTS_A, World, deny, permit, sources
+from salus.cli.drill.world import DOCUMENTS_A, Document, World, deny, permit, sources
 from salus.contracts.consent import ClearRule
 from salus.core.errors import RefusalError
 from salus.core.ids import FhirType, MemberId, Purpose
@@ -80,6 +80,7 @@ async def other_member(world: World) -> Outcome:
 async def break_glass_without_role(world: World) -> Outcome:
     """Break the glass as a clinician who is no emergency doctor."""
     patient = await world.new_patient(DOCUMENTS_A)
+    await world.employ("st-luke", "emergency")  # Someone new: three times a day is the most that one person may.
     emergency = await world.read("emergency@st-luke", patient, "BTG", "unconscious")
     must("visit" in sources(patient, emergency), "an emergency doctor may")
     try:
@@ -87,6 +88,18 @@ async def break_glass_without_role(world: World) -> Outcome:
     except RefusalError as refusal:
         return verdict(False, getattr(refusal, "said", refusal.code), "keeper.break_glass")
     return verdict("visit" in sources(patient, view), "an answer", "keeper.break_glass")
+
+
+@attack("break-glass into a closed record", guard="salus.contracts.consent.plan._break_glass")
+async def break_glass_into_closed(world: World) -> Outcome:
+    """Break the glass as an emergency doctor for psychotherapy notes, which the law closes even to emergencies."""
+    notes = Document("therapy", FhirType("DocumentReference"), "2021-07-12", ("PSYTHPN",))
+    patient = await world.new_patient({"mercy": (*DOCUMENTS_A["mercy"], notes)})
+    await world.employ("st-luke", "emergency")
+    view = await world.read("emergency@st-luke", patient, "BTG", "unconscious")
+    must("visit" in sources(patient, view), "all else opens")
+    said = ", ".join(sorted(world.withheld(patient)))
+    return verdict("therapy" in sources(patient, view), said, "closed_to_break_glass")
 
 
 async def _denied(world: World, rule: ClearRule, target: str) -> Outcome:

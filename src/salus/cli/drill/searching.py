@@ -37,14 +37,19 @@ def shared_labels(rows: Iterable[bytes], held: Iterable[Labelled]) -> set[str]:
     return {label for label, value in held if any(window in public for window in windows(value))}
 
 
+def is_searchable(word: str) -> bool:
+    """Whether a word is long enough that finding it means something."""
+    return len(word.encode()) >= _WORD_BYTES_MIN - 1
+
+
 def words_found(haystacks: Iterable[bytes], words: Iterable[str]) -> set[str]:
     """Which of these words stand anywhere, as themselves or as a canonical string of five letters."""
     joined = b"\n".join(haystacks)
     found: set[str] = set()
-    for word in words:
+    for word in filter(is_searchable, words):
         data = word.encode()
         if len(data) == _WORD_BYTES_MIN - 1:
             data = bytes((_SHORT_STRING | len(data),)) + data
-        if len(data) >= _WORD_BYTES_MIN and data in joined:
+        if data in joined:
             found.add(word)
     return found

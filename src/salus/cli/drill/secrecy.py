@@ -17,7 +17,7 @@ import msgspec
 from salus.cli import sample
 from salus.cli.drill.attack import Outcome, attack, must
 from salus.cli.drill.pooling import everything_of
-from salus.cli.drill.searching import ledger_files, ledger_rows, shared_labels, words_found
+from salus.cli.drill.searching import is_searchable, ledger_files, ledger_rows, shared_labels, words_found
 from salus.cli.drill.world import DOCUMENTS_A, Document, Patient, World, permit
 from salus.core.errors import SalusError
 from salus.core.ids import FhirType, MemberId
@@ -125,11 +125,11 @@ def sample_documents() -> list[FhirDocument]:
 
 
 def sample_words(documents: list[FhirDocument]) -> set[str]:
-    """Every string in them, at any depth, and every term that a record is found by."""
+    """Every string in them, at any depth, and every term that a record is found by; of five bytes or more."""
     words = {term for document in documents for term in document.terms}
     for document in documents:
         words.update(_strings(msgspec.json.decode(document.raw)))
-    return words
+    return set(filter(is_searchable, words))
 
 
 @contextmanager

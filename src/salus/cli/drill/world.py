@@ -27,6 +27,7 @@ from salus.machine.transaction import Body, sign
 from salus.node.network import Network, Settings, found, system_clock, usual_names
 from salus.sdk import consent
 from salus.sdk.author import NewDocument
+from salus.sdk.errors import LedgerRefusedError
 from salus.sdk.gateway import new_id
 from salus.sdk.packs import shipped_packs
 from salus.sdk.people import Person, employ
@@ -169,9 +170,14 @@ class World:
         return [result.code for result in stored.results]
 
     async def accepted(self, tx: bytes) -> Height:
-        """Hand in a transaction that is part of the preparations; the height at which it is final."""
+        """Hand in a transaction that is part of the preparations; the height at which it is final.
+
+        Raises:
+            LedgerRefusedError: it was refused.
+        """
         done = await self.network.engine.submit(tx)
-        assert done.code == ACCEPTED, f"A preparation was refused: {done.code}"
+        if done.code != ACCEPTED:
+            raise LedgerRefusedError(done.code)
         return done.height
 
     async def turn_clock(self, by_ms: int) -> None:

@@ -38,7 +38,7 @@ class Patient:
 
     local: str
     policy: PolicySet
-    homeless_to: MemberId  # Takes documents of which nobody knows the organisation.
+    usual: MemberId  # Seals the Patient itself, and what nobody is known to have written.
     is_new: bool
 
     @property
@@ -86,6 +86,11 @@ class Patients:
             policy = max(copies, key=lambda copy: copy.version)
             patient = self._known[local] = Patient(local, policy, _usual(policy), is_new=False)
         return patient
+
+    def was_known(self, local: str) -> bool:
+        """Whether the patient had a record before this import."""
+        patient = self._known.get(local)
+        return patient is not None and not patient.is_new
 
     async def _create(self, needs: Mapping[str, Need]) -> None:
         wallets = [self._wallet(need) for need in needs.values()]

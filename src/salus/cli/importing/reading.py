@@ -29,6 +29,7 @@ _PACKED_RATIO = 12  # What `.xz` and `.gz` save on FHIR, roughly.
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Prepared)
 
+
 async def look_over(path: Path) -> Survey:
     """A first look at the folder, beside the event loop.
 

@@ -1,7 +1,7 @@
 """One import from a folder to the ledger.
 
     1. A first look: which files there are, and what others refer to.
-    2. File by file, prepared on another core, gathered into windows of some thousand documents.
+    2. File by file, prepared on another core, gathered into windows of a few thousand documents.
     3. Per window: new organisations are given to members, then patients found or made, directories filled.
     4. Documents into their members' batches; up to four of those are being sealed while the next window is read.
 
@@ -20,7 +20,7 @@ from time import perf_counter
 
 from salus.cli.home import Home
 from salus.cli.importing.batches import Batches, Incoming
-from salus.cli.importing.patients import NOT_A_WRITER, Need, Patients
+from salus.cli.importing.patients import NOT_A_WRITER, Need, Patient, Patients
 from salus.cli.importing.places import Places, counted
 from salus.cli.importing.reading import look_over, prepared_files
 from salus.cli.importing.report import ImportReport, OnImported, OnProgress, Progress, Trouble
@@ -36,7 +36,7 @@ from salus.sdk.author import NewDocument
 from salus.sdk.directory import Listing
 from salus.sdk.packs import shipped_pack
 
-WINDOW_DOCUMENTS = 4_096
+WINDOW_DOCUMENTS = 2_048
 WINDOW_BYTES = 32 * MIB_BYTES
 _COLLECT_EVERY = 200_000  # Allocations; an import makes millions, hardly one of them in a circle.
 
@@ -169,7 +169,7 @@ class _Import:
             evidence.setdefault(local, document.raw)
             count = counts.setdefault(local, Counter())
             member = self._places.of(document.organisation)
-            if member is not None:
+            if member is not None and document.resource_type != "Patient":
                 count[member] += 1
         for local, count in counts.items():
             # Where each type has a file of its own, later files bring records of members that are known now.
@@ -177,7 +177,7 @@ class _Import:
             count.update(member for member in members if member is not None and member not in count)
             if not count:
                 known = self._patients.find(local)
-                count[self._first if known is None else known.homeless_to] += 1
+                count[self._first if known is None else known.usual] += 1
         return {local: Need(count, digest(evidence[local])) for local, count in counts.items()}
 
     def _sorted(self, window: _Window) -> dict[MemberId, list[Incoming]]:
@@ -192,7 +192,7 @@ class _Import:
             if patient is None:
                 self._refuse(file, source, self._patients.troubles.get(local, NOT_A_WRITER))
                 continue
-            name = self._places.of(document.organisation) or patient.homeless_to
+            name = self._author(document, patient)
             if not is_writer(patient.policy, name, now):
                 self._refuse(file, source, self._patients.troubles.get(local, NOT_A_WRITER))
                 continue
@@ -207,7 +207,28 @@ class _Import:
                 source=source,
             )
             found.setdefault(name, []).append(Incoming(file, local, new))
-        return found
+        return self._as_before(found)
+
+    def _author(self, document: Document, patient: Patient) -> MemberId:
+        """Who seals a document. Every hospital's export holds the Patient itself; one of them keeps it."""
+        if document.resource_type == "Patient":
+            return patient.usual
+        return self._places.of(document.organisation) or patient.usual
+
+    def _as_before(self, found: dict[MemberId, list[Incoming]]) -> dict[MemberId, list[Incoming]]:
+        """What another member sealed from the same source in an earlier import stays with that member."""
+        sorted_anew: dict[MemberId, list[Incoming]] = {}
+        for name, incoming in found.items():
+            known = [one for one in incoming if self._patients.was_known(one.local)]
+            moved: dict[int, MemberId] = {}
+            for other in self._network.members if known else ():
+                before = other.author.sealed_before([one.document for one in known])
+                for one, (record, _) in zip(known, before, strict=True):
+                    if record is not None and moved.get(id(one)) != name:
+                        moved[id(one)] = other.name
+            for one in incoming:
+                sorted_anew.setdefault(moved.get(id(one), name), []).append(one)
+        return sorted_anew
 
     def _refuse(self, file: str, source: str, code: str) -> None:
         self.report.refused += 1

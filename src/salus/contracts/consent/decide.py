@@ -67,6 +67,11 @@ class Decider:
         session, subject = self._session(request, at), self._policy.subject
         return [session.settle(header, at) if header.subject == subject else WRONG_SUBJECT for header in headers]
 
+    def next_turn(self, at: TimeMs) -> TimeMs | None:
+        """The next moment at which any rule begins or ends, so until when an answer holds; none if for ever."""
+        place = bisect_right(self._turns, at)
+        return self._turns[place] if place < len(self._turns) else None
+
     def _session(self, request: ReadRequest, at: TimeMs) -> "_Session":
         # Of the reason it matters only whether there is one; asking for history changes no decision.
         facts = replace(request, reason="given" if request.reason.strip() else "", history=False)

@@ -26,7 +26,9 @@ from salus.core.wire import Record, encode
 from salus.crypto.digests import tagged
 
 RULES_MAX = 1024  # Exceptions counted: what a keeper will judge for one record.
+MEMO_BYTES_MAX = 65_536
 
+Memo = Annotated[bytes, Meta(max_length=MEMO_BYTES_MAX)]
 Jurisdiction = Annotated[str, Meta(min_length=1, max_length=32)]
 
 
@@ -68,7 +70,7 @@ class PolicySet(Record, tag="consent.policy/1", frozen=True):
     custodian: Name | None  # Keeps the keys of who has no device; while one does, no key reads as the patient.
     jurisdiction: Jurisdiction  # Where the patient lives: whose words explain a decision to them.
     also: tuple[SubjectId, ...] = ()  # Other handles of the same person, each with its own policy.
-    memo: bytes = b""  # The rules in clear, sealed under a key of the owner's own, so that a restored wallet has them.
+    memo: Memo = b""  # The rules in clear, sealed under a key of the owner's own, so that a restored wallet has them.
     handle_salt: Salt = bytes(32)  # Binds the handle to the cell: see `subject_handle`.
 
 

@@ -3,6 +3,10 @@
 It is signed by the person's own key, so that a member's gateway cannot ask in the name of its staff.
 """
 
+from typing import Annotated
+
+from msgspec import Meta
+
 from salus.contracts.records.header import RecordId
 from salus.core.ids import (
     ChainId,
@@ -19,12 +23,19 @@ from salus.core.ids import (
 from salus.core.wire import Record, encode
 from salus.crypto.digests import tagged
 
+RECORDS_MAX = 4096  # Named in one selection.
+TYPES_MAX = 256
+REASON_CHARACTERS_MAX = 1000
+
+Reason = Annotated[str, Meta(max_length=REASON_CHARACTERS_MAX)]
+TypeName = Annotated[str, Meta(max_length=64)]
+
 
 class Selection(Record, tag="reads.selection/1", frozen=True):
     """Which of a subject's records are asked for. Empty fields do not constrain."""
 
-    records: tuple[RecordId, ...] = ()
-    fhir_types: tuple[str, ...] = ()
+    records: Annotated[tuple[RecordId, ...], Meta(max_length=RECORDS_MAX)] = ()
+    fhir_types: Annotated[tuple[TypeName, ...], Meta(max_length=TYPES_MAX)] = ()
     except_author: Name | None = None  # The reader's own member, which opens its own records itself.
     history: bool = False  # Also versions that were superseded, where the current one is permitted too.
 
@@ -39,8 +50,8 @@ class Opening(Record, tag="reads.opening/1", frozen=True):
     member: Name  # Through whose gateway the person reads.
     key: PublicKey  # The person's own key: bound to their credential, or one of the policy's devices or proxies.
     credential_id: CredentialId | None
-    purpose: Purpose
-    reason: str  # Typed by a person; required for break-glass. Never leaves the keepers' logs.
+    purpose: Annotated[Purpose, Meta(max_length=32)]
+    reason: Reason  # Typed by a person; required for break-glass. Never leaves the keepers' logs.
     selection: Selection
     reply_key: SealingKey  # Single use.
 

@@ -3,7 +3,7 @@
 from enum import Enum
 from typing import Final
 
-from salus.core.ids import BatchId, CommitteeId, Digest, Epoch, Height, LeafIndex, MemberId
+from salus.core.ids import BatchId, CommitteeId, Digest, Epoch, Height, LeafIndex, MemberId, Seat, Unsigned
 from salus.core.wire import Record
 from salus.state.keys import Bytes, Integer, Text
 from salus.state.table import Table
@@ -17,6 +17,11 @@ class Batch(Record, tag="records.batch/1", frozen=True):
     committee: CommitteeId
     epoch: Epoch
     height: Height
+    seats: Unsigned  # Bit `seat - 1` for each seat whose receipt was anchored: it signed that it holds its shares.
+
+    def is_signed_by(self, seat: Seat) -> bool:
+        """Whether a seat's receipt stands in the anchor."""
+        return bool(self.seats >> (seat - 1) & 1)
 
 
 class Fate(Enum):

@@ -56,7 +56,14 @@ def anchor(state: State, ctx: Context, msg: Anchor) -> None:
     _check_seats(committee, msg)
     _check_targets(state, ctx, msg)
     _check_signatures(committee, ctx, msg)  # Last, because signatures cost a hundred times what the rest does.
-    batch = Batch(root=msg.root, share_root=msg.share_root, committee=msg.committee, epoch=msg.epoch, height=ctx.height)
+    batch = Batch(
+        root=msg.root,
+        share_root=msg.share_root,
+        committee=msg.committee,
+        epoch=msg.epoch,
+        height=ctx.height,
+        seats=sum(1 << (receipt.seat - 1) for receipt in msg.receipts),  # Strictly rising, so none counts twice.
+    )
     BATCHES.put(state, (ctx.sponsor, msg.batch_id), batch)
     for target in msg.supersedes:
         successor = Successor(batch_id=msg.batch_id, index=target.successor_index)

@@ -1,0 +1,129 @@
+"""`seal`: patients' charts from files to sealed, durable records of four members, with all that an import does.
+
+The input is the shipped sample, or a folder of FHIR R4 bundles, repeated under fresh patients as often as it takes.
+Floor: parsing, encrypting and hashing the same documents on one core, and nothing else.
+"""
+
+import asyncio
+import gc
+import json
+import resource
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from hashlib import sha256
+from itertools import count
+from pathlib import Path
+
+from salus.cli import sample
+from salus.cli.bench.figures import Figure, Options, Outcome, at_least, at_most
+from salus.cli.home import Home, found_home
+from salus.cli.importing import ImportReport, import_folder
+from salus.crypto.documents import seal_chunks
+from salus.fhir.folder import files_of, read_file
+
+NAME = "seal"
+TARGETS = {"records_per_s": at_least(5_000), "peak_rss_mib": at_most(1024)}
+_PATIENTS_SHORT = 4
+_FLOOR_DOCUMENTS = 20_000
+_KIB_PER_MIB = 1024
+
+
+def measure(options: Options) -> Outcome:
+    """The whole import, in a temporary folder that holds input and network."""
+    with tempfile.TemporaryDirectory(prefix="salus-bench-", dir=options.folder) as name:
+        charts = Path(name) / "charts"
+        charts.mkdir()
+        written = write_charts(options.data or sample.FOLDER, charts, patients_of(options))
+        report = asyncio.run(_imported(Path(name) / "network", charts))
+        bare_per_s = _bare(charts, min(report.records_sealed, _FLOOR_DOCUMENTS))
+    assert report.is_whole, "Something was not taken in."
+    rate = round(report.sealed_per_s)
+    figures: dict[str, Figure] = {
+        "patients": written,
+        "resources_in": report.resources_in,
+        "records_sealed": report.records_sealed,
+        "records_durable": report.records_durable,
+        "batches": report.batches,
+        "seconds": round(report.seconds, 1),
+        "records_per_s": rate,
+        "mib_per_s": round(report.bytes_in / report.seconds / _KIB_PER_MIB**2, 2),
+        "peak_rss_mib": peak_rss_mib(),
+        "floor_ratio": round(bare_per_s / max(1, rate), 1),
+    }
+    return Outcome(NAME, figures, TARGETS, {"bare_records_per_s": bare_per_s})
+
+
+def patients_of(options: Options) -> int:
+    """How many patients to import."""
+    return min(options.patients, _PATIENTS_SHORT) if options.short else options.patients
+
+
+def peak_rss_mib() -> int:
+    """The most memory that this process, and the largest of its workers, ever held. Linux counts it in KiB."""
+    who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return sum(resource.getrusage(one).ru_maxrss for one in who) // _KIB_PER_MIB
+
+
+def write_charts(source: Path, charts: Path, patients: int) -> int:
+    """Write the source's charts, in turn and under fresh patients, until there are enough; how many patients.
+
+    Files without a patient (organisations, practitioners) are written once.
+    """
+    files = [
+        (file.path.name.removesuffix(".xz").removesuffix(".gz"), read_file(file.path)) for file in files_of(source)
+    ]
+    ids = {name: patient_ids(data) for name, data in files}
+    written = 0
+    for name, data in files:
+        if not ids[name]:
+            (charts / name).write_bytes(data)
+    for round_number in count():
+        for name, data in files:
+            if written >= patients or not ids[name]:
+                continue
+            (charts / f"{round_number:05d}-{name}").write_bytes(_under_fresh(data, ids[name]))
+            written += len(ids[name])
+        if written >= patients or not any(ids.values()):
+            return written
+    raise AssertionError("Counting has no end.")
+
+
+def patient_ids(data: bytes) -> list[str]:
+    """Ids of the patients in a bundle."""
+    entries = json.loads(data).get("entry", ())
+    resources = (entry.get("resource", {}) for entry in entries)
+    return [str(one["id"]) for one in resources if one.get("resourceType") == "Patient"]
+
+
+def _under_fresh(data: bytes, ids: list[str]) -> bytes:
+    for one in ids:
+        data = data.replace(one.encode(), str(uuid.uuid4()).encode())
+    return data
+
+
+async def _imported(place: Path, charts: Path) -> ImportReport:
+    found_home(place)
+    async with Home.open(place) as home:
+        return await import_folder(home, charts)
+
+
+def _bare(charts: Path, wanted: int) -> int:
+    """Documents a second, parsed with their bundles, encrypted and hashed."""
+    gc.collect()
+    done, began = 0, time.perf_counter()
+    for raw in _documents(charts):
+        sealed = seal_chunks(bytes(32), b"bench", raw)
+        for chunk in sealed:
+            sha256(chunk).digest()
+        done += 1
+        if done >= wanted:
+            break
+    return round(done / (time.perf_counter() - began))
+
+
+def _documents(charts: Path) -> Iterator[bytes]:
+    for path in sorted(charts.iterdir()):
+        for entry in json.loads(path.read_bytes()).get("entry", ()):
+            yield json.dumps(entry["resource"], separators=(",", ":")).encode()

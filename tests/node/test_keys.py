@@ -1,0 +1,45 @@
+"""A member's key files: whole, for their owner alone, and never overwritten by accident."""
+
+from pathlib import Path
+
+import pytest
+
+from salus.node.keys import DUTIES, FolderError, KeyFileError, load_secrets, make_secrets, write_secret
+
+
+def test_keys_are_made_once_for_their_owner_alone_and_load_again(tmp_path: Path) -> None:
+    secrets = make_secrets(tmp_path / "keys")
+    assert load_secrets(tmp_path / "keys").public == secrets.public
+    for duty in DUTIES:
+        assert (tmp_path / "keys" / duty).stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "keys").stat().st_mode & 0o777 == 0o700
+    with pytest.raises(FolderError):
+        make_secrets(tmp_path / "keys")
+    assert load_secrets(tmp_path / "keys").public == secrets.public
+
+
+@pytest.mark.parametrize("duty", DUTIES)
+def test_a_key_that_is_missing_or_cut_short_is_named(tmp_path: Path, duty: str) -> None:
+    make_secrets(tmp_path / "keys")
+    path = tmp_path / "keys" / duty
+    path.write_bytes(path.read_bytes()[:31])
+    with pytest.raises(KeyFileError, match=duty):
+        load_secrets(tmp_path / "keys")
+    path.unlink()
+    with pytest.raises(KeyFileError, match=duty):
+        load_secrets(tmp_path / "keys")
+
+
+def test_a_folder_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(FolderError):
+        make_secrets(tmp_path / "file" / "keys")
+
+
+def test_a_secret_is_replaced_only_when_asked(tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    write_secret(path, b"one")
+    with pytest.raises(FileExistsError):
+        write_secret(path, b"two")
+    write_secret(path, b"three", replace=True)
+    assert path.read_bytes() == b"three"

@@ -1,0 +1,119 @@
+"""The patient's log: the union of all, checked against the ledger, and told to the patient's devices alone."""
+
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from salus.core.ids import HOUR_MS, MINUTE_MS
+from salus.keeper.keeper import ASK_AGE_MS_MAX
+from salus.keeper.store import LOG
+from salus.sdk.errors import TooFewSeatsError
+from salus.sdk.patient_log import LogFault, PatientLog, read_log
+from salus.sdk.wallet import Wallet
+from tests.node.stage import BTG, Stage, permit, stage
+
+
+async def log_of(on: Stage, wallet: Wallet, by: str = "mercy") -> PatientLog:
+    writers = [writer.member for writer in wallet.writers]
+    return await read_log(on[by].gateway, wallet.subject, wallet.committee, writers, wallet.device_key())
+
+
+async def read_by_st_luke(on: Stage) -> Wallet:
+    wallet = await on.patient("mercy", rules=(permit("st-luke"),))
+    await on.seal("mercy", wallet, "a")
+    await on.view("st-luke", await on.clinician("st-luke"), wallet)
+    await on["mercy"].reading(await on.clinician("mercy"), on.wanted(wallet)).read()
+    return wallet
+
+
+async def test_reads_refusals_and_authors_own_uses_are_all_in_the_union(tmp_path: Path) -> None:
+    async with stage(tmp_path) as on:
+        wallet = await read_by_st_luke(on)
+        await on.view("lakeside", await on.clinician("lakeside"), wallet)  # Nothing is shown, and that is logged.
+        await on.view("lakeside", await on.clinician("lakeside", "emergency"), wallet, BTG, "unconscious")
+        before = await log_of(on, wallet)
+        assert (before.anchored, before.faults) == (0, [])
+        await on.network.tend()
+        log = await log_of(on, wallet)
+        assert (log.faults, log.anchored) == ([], len(log.entries))
+        assert {entry.where for entry in log.entries} == {member.name for member in on.network.members}
+        assert [entry.time for entry in log.entries] == sorted(entry.time for entry in log.entries)
+        refused = [entry for entry in log.entries if entry.member == "lakeside" and entry.purpose == "TREAT"]
+        assert refused
+        assert all(entry.withheld and not entry.released for entry in refused)
+        emergencies = [entry for entry in log.entries if entry.purpose == BTG]
+        assert {entry.reason for entry in emergencies} == {"unconscious"}
+
+
+async def test_only_a_device_of_the_patient_sees_it(tmp_path: Path) -> None:
+    async with stage(tmp_path) as on:
+        wallet, other = await read_by_st_luke(on), await on.patient("mercy")
+        from salus.core.wire import replace
+
+        for stranger in (replace(wallet, seed=other.seed), replace(wallet, cell=other.cell)):
+            with pytest.raises(TooFewSeatsError):
+                await log_of(on, stranger)
+
+
+async def test_an_asking_that_is_too_old_is_refused(tmp_path: Path) -> None:
+    async with stage(tmp_path) as on:
+        wallet = await read_by_st_luke(on)
+        keeper_time = on.clock.now
+        on["mercy"].gateway.clock.now -= ASK_AGE_MS_MAX + MINUTE_MS  # type: ignore[attr-defined]
+        asking = on.clock.now
+        assert asking < keeper_time
+
+        class Slow:
+            def __call__(self) -> int:
+                return asking
+
+        object.__setattr__(on["mercy"].gateway, "clock", Slow())
+        on.clock.now = keeper_time
+        with pytest.raises(TooFewSeatsError):
+            await log_of(on, wallet)
+
+
+@pytest.mark.parametrize("cut", ["newest", "middle"])
+async def test_a_keeper_that_drops_entries_under_an_anchored_root_is_named(tmp_path: Path, cut: str) -> None:
+    async with stage(tmp_path) as on:
+        wallet = await read_by_st_luke(on)
+        reader = await on.clinician("st-luke")
+        for _ in range(2):
+            await on.view("st-luke", reader, wallet)
+        await on.network.tend()
+        store = on["lakeside"]._keeper_store
+        numbers = [row.number for row in store.connection.execute(sa.select(LOG.c.number).order_by(LOG.c.number))]
+        gone = numbers[-1] if cut == "newest" else numbers[1]
+        with store.commit("test"):
+            store.connection.execute(LOG.delete().where(LOG.c.number == gone))
+        faults = (await log_of(on, wallet)).faults
+        assert {fault.where for fault in faults} == {"lakeside"}
+
+
+async def test_logs_that_are_away_are_said_to_be(tmp_path: Path) -> None:
+    async with stage(tmp_path) as on:
+        wallet = await read_by_st_luke(on)
+        await on.network.tend()
+        on.network.switchboard.off_line.add(on["northgate"].name)
+        log = await log_of(on, wallet)
+        assert log.faults == [LogFault(on["northgate"].name, "absent")]
+        assert log.entries
+
+
+async def test_entries_stay_provable_after_new_ones_and_a_restart(tmp_path: Path) -> None:
+    from tests.node.stage import Clock
+
+    clock = Clock()
+    async with stage(tmp_path, clock=clock) as on:
+        wallet = await read_by_st_luke(on)
+        await on.network.tend()
+        first = await log_of(on, wallet)
+        await on.wait(HOUR_MS)
+        await on.view("st-luke", await on.clinician("st-luke"), wallet)
+    async with stage(tmp_path, clock=clock) as on:
+        log = await log_of(on, wallet)
+        assert (log.faults, log.anchored) == ([], first.anchored)
+        assert len(log.entries) == len(first.entries) + 4
+        await on.network.tend()
+        assert (await log_of(on, wallet)).anchored == len(log.entries)
