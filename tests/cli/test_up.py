@@ -136,3 +136,20 @@ async def test_a_command_whose_network_goes_away_says_so(tmp_path: Path, capfd: 
         code = await asyncio.to_thread(main, ["patient", "list", "--home", str(folder)])
     assert code == 5
     assert "[cli.connection_lost]" in capfd.readouterr().err
+
+
+def test_ctrl_c_ends_a_command_without_a_traceback(tmp_path: Path) -> None:
+    folder = tmp_path / "network"
+    assert main(["new", "--home", str(folder)]) == 0
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    with server:
+        server.bind(str(socket_path(folder)))
+        server.listen()
+        command = [sys.executable, "-m", "salus.cli.main", "patient", "list", "--home", str(folder)]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+            connection, _ = server.accept()  # It waits for an answer that never comes.
+            with connection:
+                process.send_signal(signal.SIGINT)
+                _, err = process.communicate(timeout=WAIT_S)
+    assert process.returncode == 130
+    assert err.strip() == "salus: stopped; what was acknowledged is kept"

@@ -436,6 +436,7 @@ async def test_expired_permissions_and_watches_are_forgotten(tmp_path: Path) -> 
     async with stage(tmp_path) as on:
         wallet = await on.patient("mercy", rules=(permit("st-luke"),))
         reader = await on.clinician("st-luke")
+        await on.seal("mercy", wallet, "a")
         opened = await on.open("st-luke", reader, wallet)
         await asked(on, opened, reader, watch=True)
         keeper = on["mercy"].keeper

@@ -1,11 +1,13 @@
 """The patient's log: the union of all, checked against the ledger, and told to the patient's devices alone."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
 from salus.core.ids import HOUR_MS, MINUTE_MS
+from salus.core.wire import replace as changed
 from salus.keeper.keeper import ASK_AGE_MS_MAX
 from salus.keeper.store import LOG
 from salus.sdk.errors import TooFewSeatsError
@@ -49,9 +51,7 @@ async def test_reads_refusals_and_authors_own_uses_are_all_in_the_union(tmp_path
 async def test_only_a_device_of_the_patient_sees_it(tmp_path: Path) -> None:
     async with stage(tmp_path) as on:
         wallet, other = await read_by_st_luke(on), await on.patient("mercy")
-        from salus.core.wire import replace
-
-        for stranger in (replace(wallet, seed=other.seed), replace(wallet, cell=other.cell)):
+        for stranger in (changed(wallet, seed=other.seed), changed(wallet, cell=other.cell)):
             with pytest.raises(TooFewSeatsError):
                 await log_of(on, stranger)
 
@@ -59,19 +59,10 @@ async def test_only_a_device_of_the_patient_sees_it(tmp_path: Path) -> None:
 async def test_an_asking_that_is_too_old_is_refused(tmp_path: Path) -> None:
     async with stage(tmp_path) as on:
         wallet = await read_by_st_luke(on)
-        keeper_time = on.clock.now
-        on["mercy"].gateway.clock.now -= ASK_AGE_MS_MAX + MINUTE_MS  # type: ignore[attr-defined]
-        asking = on.clock.now
-        assert asking < keeper_time
-
-        class Slow:
-            def __call__(self) -> int:
-                return asking
-
-        object.__setattr__(on["mercy"].gateway, "clock", Slow())
-        on.clock.now = keeper_time
+        late = replace(on["mercy"].gateway, clock=lambda: on.clock.now - ASK_AGE_MS_MAX - MINUTE_MS)
+        writers = [writer.member for writer in wallet.writers]
         with pytest.raises(TooFewSeatsError):
-            await log_of(on, wallet)
+            await read_log(late, wallet.subject, wallet.committee, writers, wallet.device_key())
 
 
 @pytest.mark.parametrize("cut", ["newest", "middle"])

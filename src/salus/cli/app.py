@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import typer
 
 from salus.cli.commands import consent, ledger, network, patients, records
-from salus.cli.told import USAGE
+from salus.cli.told import INTERRUPTED, USAGE
 
 app = typer.Typer(
     name="salus",
@@ -39,5 +39,7 @@ def parse(argv: Sequence[str]) -> int:
         error.show()
         return USAGE
     except Abort:
-        return 130
+        code = INTERRUPTED
+    if code == INTERRUPTED:
+        typer.echo("salus: stopped; what was acknowledged is kept", err=True)
     return code if isinstance(code, int) else 0

@@ -63,6 +63,12 @@ class UnknownTransactionError(RefusalError):
     code = "cli.unknown_transaction"
 
 
+class PolicyAwayError(UnavailableError):
+    """No hospital that writes about this patient has the consent in force at hand."""
+
+    code = "cli.policy_away"
+
+
 class FileError(UnavailableError):
     """A file cannot be read or written: check its path, its rights, and the space left on the disk."""
 

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 
 from salus.core.errors import SalusError
 
-INTERRUPTED = 130
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
@@ -22,9 +20,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return parse(words)
     except SalusError as error:
         return _told(error, words)
-    except KeyboardInterrupt:
-        print("salus: stopped; what was acknowledged is kept", file=sys.stderr)
-        return INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has gone; say nothing more, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 PLAIN_WIDTH = 200  # Of what is piped: lines are not broken for a screen that is not there.
 _PLAIN_PROGRESS_S = 5.0
+_NEVER_BROKEN = frozenset({"id", "transaction"})  # People copy these.
 
 
 class Sink(Protocol):
@@ -117,7 +118,7 @@ class Output:
         lines = box.SIMPLE_HEAD if self.screen.is_terminal else None
         shown = Table(box=lines, title=title or None, title_justify="left", show_edge=False, pad_edge=False)
         for column in columns:
-            shown.add_column(column, overflow="fold")
+            shown.add_column(column, overflow="fold", no_wrap=column in _NEVER_BROKEN)
         for row in rows:
             shown.add_row(*(Text(cell) for cell in row))
         console = self._console(is_error=False)

@@ -8,11 +8,11 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from salus.cli.errors import UnknownMemberError, UnknownPatientError
+from salus.cli.errors import PolicyAwayError, UnknownMemberError, UnknownPatientError
 from salus.cli.identity import StaffName
 from salus.cli.wallets import Claim, Custody, Devices, Kept, Register
 from salus.contracts.cells.reads import cell_of
-from salus.contracts.consent import PolicySet, commitment
+from salus.contracts.consent import PolicySet
 from salus.core.errors import MalformedError
 from salus.core.ids import CellId, CredentialId, Digest, MemberId
 from salus.core.wire import decode, encode
@@ -25,7 +25,7 @@ from salus.sdk.reader import Reader
 from salus.sdk.wallet import Wallet
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Patient:
     """A patient as this folder knows them."""
 
@@ -145,6 +145,20 @@ class People:
         """The number of the patient behind a cell."""
         return self.register.number_of(cell)
 
+    def policy_of(self, wallet: Wallet) -> PolicySet:
+        """The policy version in force, from a writer that has it; the ledger says which one that is.
+
+        Raises:
+            PolicyAwayError: no writer has it.
+        """
+        for writer in wallet.writers:
+            member = self.member(writer.member)
+            copy = member.store.copy(wallet.subject)
+            cell = cell_of(member.gateway.view.state, wallet.cell)
+            if copy is not None and cell is not None and cell.commitment == copy[1]:
+                return copy[0]
+        raise PolicyAwayError(writers=len(wallet.writers))
+
     def save(self, patient: Patient, wallet: Wallet) -> Patient:
         """Keep a patient's changed wallet; durable on return."""
         kept = Kept(wallet=wallet, name=patient.name)
@@ -191,21 +205,13 @@ class People:
         return cell is not None and cell.owner == wallet.owner_digest(cell.version)
 
     def _up_to_date(self, wallet: Wallet) -> Wallet:
-        """Rules and writers as the version in force has them: a crash may have left the file one behind.
-
-        Any writer's copy will do, since the ledger says which version is in force.
-        """
-        for writer in wallet.writers:
-            member = self.member(writer.member)
-            copy = member.store.copy(wallet.subject)
-            cell = cell_of(member.gateway.view.state, wallet.cell)
-            if copy is None or cell is None or cell.commitment != commitment(copy[0]):
-                continue
-            try:
-                return wallet.with_rules_of(copy[0])
-            except UnopenableError:
-                return wallet  # Another seed owns the cell now; the ledger will refuse this one.
-        return wallet
+        """Rules and writers as the version in force has them: a crash may have left the file one behind."""
+        try:
+            return wallet.with_rules_of(self.policy_of(wallet))
+        except PolicyAwayError:
+            return wallet
+        except UnopenableError:
+            return wallet  # Another seed owns the cell now; the ledger will refuse this one.
 
     def _custody(self, member: MemberId) -> Custody:
         custody = self._custodies.get(member)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from salus.core.errors import IntegrityError, MalformedError, RefusalError, SalusError, UnavailableError
 
 USAGE = 2
+INTERRUPTED = 130  # What shells say of a program that Ctrl-C stopped.
 EXITS: dict[type[SalusError], tuple[str, int]] = {
     RefusalError: ("refused", 3),
     MalformedError: ("malformed", 4),
@@ -41,6 +42,7 @@ TO_DO = {
     "cli.not_a_genesis": "Take the file `genesis` of the network's folder: --genesis DIR/genesis",
     "cli.not_a_receipt": "Write it again: salus receipt TRANSACTION -o FILE",
     "cli.not_theirs": "Act as the right person: --as patient:1, or --as clinician@mercy",
+    "cli.policy_away": "Bring a hospital back that writes about the patient, then try again.",
     "cli.unknown_document": "See what there is: salus read --as … --patient …",
     "cli.unknown_member": "See who takes part: salus ledger show",
     "cli.unknown_patient": "See who is known here: salus patient list",

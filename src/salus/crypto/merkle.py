@@ -130,9 +130,7 @@ def prove_alike(trees: Sequence[Levels], indices: Sequence[int]) -> list[bytes]:
         BadProofError: as `prove_many`.
     """
     missing = [(height, DIGEST_BYTES * place) for height, place in _missing(_checked(indices))]
-    return [
-        b"".join([levels[height][start : start + DIGEST_BYTES] for height, start in missing]) for levels in trees
-    ]
+    return [b"".join([levels[height][start : start + DIGEST_BYTES] for height, start in missing]) for levels in trees]
 
 
 def root_of_many(leaves: Mapping[int, Digest], proof: bytes) -> Digest:

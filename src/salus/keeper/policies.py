@@ -215,9 +215,9 @@ class Policies:
             return 0
         with self._store.commit("keeper.policy.drop") as connection:
             for row in committed:
-                connection.execute(POLICIES.update().where(*_at(row)).values(good_until=0))
+                connection.execute(POLICIES.update().where(*_at(row.cell, row.commitment)).values(good_until=0))
             for row in expired:
-                connection.execute(POLICIES.delete().where(*_at(row)))
+                connection.execute(POLICIES.delete().where(*_at(row.cell, row.commitment)))
                 self._store.drop_subject(bytes(row.tag))
                 self._known.pop((bytes(row.cell), bytes(row.commitment)), None)
         if expired:
@@ -322,5 +322,5 @@ class Policies:
         return policy if commitment(policy) == wanted.commitment else None
 
 
-def _at(row: sa.Row[tuple[bytes, bytes, bytes, int]]) -> list[sa.ColumnElement[bool]]:
-    return [POLICIES.c.cell == row.cell, POLICIES.c.commitment == row.commitment]
+def _at(cell_id: CellId, named: Digest) -> list[sa.ColumnElement[bool]]:
+    return [POLICIES.c.cell == cell_id, POLICIES.c.commitment == named]

@@ -8,7 +8,7 @@ from salus.contracts.consent.policy import is_writer
 from salus.contracts.members.reads import member_of
 from salus.contracts.records.reads import batch_of
 from salus.core.errors import MalformedError
-from salus.core.ids import CommitteeId, MemberId, Seat, SubjectId
+from salus.core.ids import CommitteeId, MemberId, Sealed, Seat, SubjectId
 from salus.core.transport import Door
 from salus.core.wire import Record, decode, encode
 from salus.crypto.hpke import OpeningKey, seal
@@ -31,7 +31,7 @@ class WriterWantsPolicy(Record, tag="keeper.writer_wants_policy/1", frozen=True)
 
     committee: CommitteeId
     seat: Seat
-    sealed: bytes
+    sealed: Sealed
 
 
 class Writers:

@@ -14,8 +14,22 @@ from sqlalchemy.engine import Engine
 from salus.contracts.consent import PolicySet, commitment
 from salus.core.errors import MalformedError
 from salus.core.faults import NO_FAULTS, Faults
-from salus.core.ids import BatchId, CommitteeId, Digest, Epoch, Height, LeafIndex, MemberId, Salt, SubjectId
+from salus.core.ids import (
+    DAY_MS,
+    BatchId,
+    CellId,
+    CommitteeId,
+    Digest,
+    Epoch,
+    Height,
+    LeafIndex,
+    MemberId,
+    Salt,
+    SubjectId,
+    TimeMs,
+)
 from salus.core.wire import Record, encode, reopen
+from salus.keeper.messages import WideningNotice
 from salus.keeper.store import SubjectStore, metadata, upsert
 from salus.sdk.links import Link
 from salus.vault.messages import BlobsKept
@@ -58,7 +72,19 @@ WAITING = sa.Table(
     "waiting_links",
     metadata,
     sa.Column("code", sa.LargeBinary(32), primary_key=True),
+    sa.Column("sender", sa.String(32), primary_key=True),  # Nobody's link takes another sender's place.
     sa.Column("sealed", sa.LargeBinary, nullable=False),
+    sa.Column("arrived", sa.BigInteger, nullable=False),
+)
+sa.Index("waiting_links_by_sender", WAITING.c.sender)
+NOTICES = sa.Table(
+    "widening_notices",
+    metadata,
+    sa.Column("cell", sa.LargeBinary(16), primary_key=True),
+    sa.Column("commitment", sa.LargeBinary(32), primary_key=True),
+    sa.Column("evidence", sa.LargeBinary(32), primary_key=True),
+    sa.Column("keeper", sa.String(32), primary_key=True),  # Who told: one may lie, f+1 do not.
+    sa.Column("notice", sa.LargeBinary, nullable=False),
 )
 COPIES = sa.Table(
     "policy_copies",
@@ -79,6 +105,9 @@ VAULT_RECEIPTS = sa.Table(
 )
 
 
+WAITING_MS = 30 * DAY_MS  # How long a link waits for its code.
+WAITING_MAX = 10_000  # Of one sender.
+NOTICES_MAX = 64  # Of one cell, from one keeper.
 _AT_ONCE = 500  # Keys in one query.
 
 
@@ -289,20 +318,47 @@ class AuthorStore(SubjectStore):
                 self._links[subject] = link
         return link
 
-    def keep_waiting(self, code: Digest, sealed: bytes) -> None:
-        """Hold a link until its code is shown."""
+    def keep_waiting(self, sender: MemberId, code: Digest, sealed: bytes, now: TimeMs) -> bool:
+        """Hold a link until its code is shown; false if too many of this sender wait."""
         with self.commit("author.waiting") as connection:
-            upsert(connection, WAITING, [{"code": code, "sealed": sealed}])
+            connection.execute(WAITING.delete().where(WAITING.c.arrived < now - WAITING_MS))
+            query = sa.select(sa.func.count()).where(WAITING.c.sender == sender, WAITING.c.code != code)
+            if connection.execute(query).scalar_one() >= WAITING_MAX:
+                return False
+            upsert(connection, WAITING, [{"code": code, "sender": sender, "sealed": sealed, "arrived": now}])
+        return True
 
-    def waiting(self, code: Digest) -> bytes | None:
-        """The link that waits for this code."""
-        found = self.connection.execute(sa.select(WAITING.c.sealed).where(WAITING.c.code == code)).scalar()
-        return None if found is None else bytes(found)
+    def waiting(self, code: Digest) -> list[bytes]:
+        """The links that wait for this code."""
+        rows = self.connection.execute(sa.select(WAITING.c.sealed).where(WAITING.c.code == code))
+        return [bytes(row.sealed) for row in rows]
 
     def drop_waiting(self, code: Digest) -> None:
         """A code serves once."""
         with self.commit("author.taken") as connection:
             connection.execute(WAITING.delete().where(WAITING.c.code == code))
+
+    def keep_notice(self, keeper: MemberId, notice: WideningNotice) -> None:
+        """Keep what a keeper told of a custodian's widening, the newest few of a cell and keeper."""
+        at = (NOTICES.c.cell == notice.cell_id, NOTICES.c.keeper == keeper)
+        with self.commit("author.notice") as connection:
+            count = connection.execute(sa.select(sa.func.count()).where(*at)).scalar_one()
+            if count >= NOTICES_MAX:
+                connection.execute(NOTICES.delete().where(*at))
+            row: dict[str, object] = {
+                "cell": notice.cell_id,
+                "commitment": notice.commitment,
+                "evidence": notice.evidence,
+                "keeper": keeper,
+                "notice": encode(notice),
+            }
+            upsert(connection, NOTICES, [row])
+
+    def notices(self, cell_id: CellId) -> list[tuple[MemberId, WideningNotice]]:
+        """What keepers told of a custodian's widenings of a cell, each with who told it, by time."""
+        query = sa.select(NOTICES.c.keeper, NOTICES.c.notice).where(NOTICES.c.cell == cell_id)
+        told = [(MemberId(row.keeper), reopen(WideningNotice, row.notice)) for row in self.connection.execute(query)]
+        return sorted(told, key=lambda one: (one[1].noticed, one[0]))
 
     def keep_copy(self, policy: PolicySet) -> None:
         """Keep the newest version of a policy under which this member writes."""

@@ -5,7 +5,7 @@ the batch; a full one leaves at once.
 """
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from salus.contracts.records.header import LEAVES_PER_BATCH, RecordId
@@ -44,25 +44,26 @@ class Batcher:
         queue = self._waiting.setdefault(committee, [])
         queue.append(waiting)
         if len(queue) == 1:
-            self._start(self._after_wait(committee, queue))
+            asyncio.get_running_loop().call_later(self._wait_s, self._leave, committee, queue)
         elif len(queue) == LEAVES_PER_BATCH:
-            self._start(self._seal(committee, queue))
+            self._leave(committee, queue)
         return await waiting.done
 
     async def flush(self) -> None:
         """Seal what is waiting, and wait for what is under way."""
         for committee, queue in list(self._waiting.items()):
-            self._start(self._seal(committee, queue))
+            self._leave(committee, queue)
         await asyncio.gather(*self._tasks)
 
-    async def _after_wait(self, committee: CommitteeId, queue: list[_Waiting]) -> None:
-        await asyncio.sleep(self._wait_s)
-        await self._seal(committee, queue)
-
-    async def _seal(self, committee: CommitteeId, queue: list[_Waiting]) -> None:
+    def _leave(self, committee: CommitteeId, queue: list[_Waiting]) -> None:
         if self._waiting.get(committee) is not queue:
             return  # It left when it was full, or with a flush.
         del self._waiting[committee]
+        task = asyncio.create_task(self._seal(queue))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _seal(self, queue: list[_Waiting]) -> None:
         try:
             sealed = await self._author.seal([one.document for one in queue])
             _resolve(queue, sealed.records)
@@ -70,11 +71,6 @@ class Batcher:
             for one in queue:
                 if not one.done.done():
                     one.done.set_exception(error)
-
-    def _start(self, work: Coroutine[object, object, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
 
 def _resolve(queue: list[_Waiting], records: Mapping[int, RecordId]) -> None:

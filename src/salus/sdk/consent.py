@@ -18,7 +18,7 @@ from salus.contracts.cells.tables import Cell
 from salus.contracts.consent import PolicySet, Writer, commitment
 from salus.contracts.members.messages import Committee, SeatHolder
 from salus.contracts.members.reads import member_of
-from salus.core.errors import RefusalError, SalusError
+from salus.core.errors import MalformedError, RefusalError, SalusError
 from salus.core.ids import NO_DIGEST, CommitteeId, Digest, Height, MemberId, Seat
 from salus.core.transport import ask
 from salus.core.wire import encode
@@ -271,16 +271,15 @@ async def _deposit(
     is_enough(asked.replies)
     asked.go_on(gateway.late)
     if len(sound) <= faulty(len(seats)):
-        _raise_first(list(asked.replies.values()))
+        _raise_refusal(asked.replies.values())
     return [sound[seat] for seat in sorted(sound)]
 
 
-def _raise_first(replies: Sequence[object]) -> None:
-    """A rule's refusal says more than an absence."""
-    errors = [reply for reply in replies if isinstance(reply, SalusError)]
-    refusals = [error for error in errors if isinstance(error, RefusalError)]
-    for error in [*refusals, *errors]:
-        raise error
+def _raise_refusal(replies: Iterable[object]) -> None:
+    """What a rule or a form forbids is said by its code; an absence is only that there are too few."""
+    for reply in replies:
+        if isinstance(reply, RefusalError | MalformedError):
+            raise reply
 
 
 def _enough(committee: Committee, count: int) -> None:

@@ -5,25 +5,37 @@ a watched request has something new; patients ask for the author's own log; othe
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from salus.contracts.cells.reads import cell_of
 from salus.contracts.cells.tables import CELLS
 from salus.contracts.consent import PolicySet, commitment, device_handle, is_writer
 from salus.contracts.consent.policy import is_subject_of
 from salus.contracts.members.messages import SeatHolder
+from salus.contracts.members.reads import committee_of
 from salus.core.errors import MalformedError, SalusError
-from salus.core.ids import CommitteeId, MemberId, Seat, SubjectId
+from salus.core.ids import CommitteeId, MemberId, RequestId, Sealed, Seat, SubjectId, TimeMs
 from salus.core.transport import Door, ask
 from salus.core.wire import Record, decode, encode, replace
 from salus.crypto.hpke import OpeningKey, seal
 from salus.crypto.signatures import verify
 from salus.keeper.access_log import AccessLog
 from salus.keeper.answers import padded
-from salus.keeper.errors import EnvelopeError, PersonError
+from salus.keeper.errors import EnvelopeError, PersonError, QuotaError
 from salus.keeper.keeper import ASK_AGE_MS_MAX
-from salus.keeper.messages import LogAsking, Noted, PolicyFound, SealedLog, Signed, SomethingNew, info, log_statement
+from salus.keeper.messages import (
+    LogAsking,
+    Noted,
+    PolicyFound,
+    SealedLog,
+    Signed,
+    SomethingNew,
+    WideningNotice,
+    info,
+    log_statement,
+)
 from salus.keeper.writers import SubjectNamed, WriterWantsPolicy
-from salus.sdk.author_store import AuthorStore
+from salus.sdk.author_store import WAITING_MAX, AuthorStore
 from salus.sdk.enough import Asked
 from salus.sdk.errors import NoSuchSubjectError
 from salus.sdk.gateway import Gateway, seats_of
@@ -38,12 +50,22 @@ from salus.sdk.links import (
     code_digest,
     term_key_statement,
 )
+from salus.sdk.reader import OpenRead
 
 
 class OwnLogAsk(Record, tag="desk.log_ask/1", frozen=True):
     """A `Signed` `LogAsking`, sealed to a member's gateway: how it used its own records."""
 
-    sealed: bytes
+    sealed: Sealed
+
+
+@dataclass(frozen=True, slots=True)
+class Watcher:
+    """Who is told when an open request has something new, by whom, and until when."""
+
+    committee: CommitteeId
+    expires: TimeMs
+    notify: Callable[[], None]
 
 
 class Desk:
@@ -54,7 +76,7 @@ class Desk:
         self._store = store
         self._log = log
         self._opening_key = opening_key
-        self._watchers: dict[bytes, Callable[[], None]] = {}
+        self._watchers: dict[RequestId, Watcher] = {}
 
     def open_door(self, door: Door) -> None:
         """Let the member's door lead here."""
@@ -62,25 +84,40 @@ class Desk:
         door.answer(SendPolicy, self._policy_arrived)
         door.answer(SendTermKey, self._term_key_arrived)
         door.answer(SomethingNew, self._something_new)
+        door.answer(WideningNotice, self._widening_noticed)
         door.answer(OwnLogAsk, self._tell_log)
 
-    def watch(self, request_id: bytes, notify: Callable[[], None]) -> None:
-        """Call this when keepers say that a request has something new."""
-        self._watchers[request_id] = notify
+    def watch(self, opened: OpenRead, notify: Callable[[], None]) -> None:
+        """Call this when keepers of its committee say that an open request has something new."""
+        now = self._gateway.clock()
+        self._watchers = {key: watcher for key, watcher in self._watchers.items() if now < watcher.expires}
+        watcher = Watcher(opened.wanted.committee, opened.expires, notify)
+        self._watchers[opened.opening.request_id] = watcher
 
     def accept_link(self, code: str, local: str) -> Link:
         """Open the link behind the code that a patient shows, under the member's own number for the patient.
 
         Raises:
-            NoSuchSubjectError: no link waits for this code, or it does not name this member as a writer.
+            NoSuchSubjectError: no link waits for this code, two patients' do, or it does not name this member as a
+                writer.
         """
-        sealed = self._store.waiting(code_digest(self._gateway.chain, code))
-        if sealed is None:
+        waiting = self._store.waiting(code_digest(self._gateway.chain, code))
+        packages = [package for package in map(self._package, waiting) if package is not None]
+        if len({package.link.subject for package in packages}) != 1:  # Two: somebody saw the code and sent their own.
             raise NoSuchSubjectError(member=self._gateway.member)
-        package = decode(LinkPackage, self._opening_key.open(sealed, info(self._gateway.chain, "link")))
+        package = packages[0]
         self.keep(package, local)
         self._store.drop_waiting(code_digest(self._gateway.chain, code))
         return package.link
+
+    def _package(self, sealed: bytes) -> LinkPackage | None:
+        """What was sent, if it opens and could be taken over."""
+        try:
+            package = decode(LinkPackage, self._opening_key.open(sealed, info(self._gateway.chain, "link")))
+            self._check(package)
+        except (MalformedError, NoSuchSubjectError):
+            return None
+        return package
 
     def keep(self, package: LinkPackage, local: str) -> None:
         """Take a link over, if the policy in force names this member for this subject."""
@@ -102,8 +139,9 @@ class Desk:
         if cell is None or cell.commitment != commitment(policy) or not named or not fits:
             raise NoSuchSubjectError(member=self._gateway.member)
 
-    async def _link_arrived(self, _sender: MemberId, sent: SendLink) -> Received:
-        self._store.keep_waiting(sent.code, sent.sealed)
+    async def _link_arrived(self, sender: MemberId, sent: SendLink) -> Received:
+        if not self._store.keep_waiting(sender, sent.code, sent.sealed, self._gateway.clock()):
+            raise QuotaError(waiting_links=WAITING_MAX)
         return Received()
 
     async def _policy_arrived(self, _sender: MemberId, sent: SendPolicy) -> Received:
@@ -114,7 +152,8 @@ class Desk:
             )
         except MalformedError:
             raise EnvelopeError(seat=0) from None
-        if not self._is_in_force(policy):
+        is_writer_here = is_writer(policy, self._gateway.member, self._gateway.view.time)
+        if not self._is_in_force(policy) or not (is_writer_here or self._store.copy(policy.subject) is not None):
             raise NoSuchSubjectError(member=self._gateway.member)
         self._store.keep_copy(policy)
         return Received()
@@ -169,11 +208,24 @@ class Desk:
         policy = decode(PolicySet, self._opening_key.open(reply.sealed, info(chain, "policy for writer")))
         return policy if policy.subject == subject and self._is_in_force(policy) else None
 
-    async def _something_new(self, _sender: MemberId, news: SomethingNew) -> Noted:
-        notify = self._watchers.get(news.request_id)
-        if notify is not None:
-            notify()
+    async def _something_new(self, sender: MemberId, news: SomethingNew) -> Noted:
+        """Listen to keepers of the request's committee alone: request ids stand on the ledger for all to read."""
+        watcher = self._watchers.get(news.request_id)
+        if watcher is not None and self._is_seated(sender, watcher.committee):
+            watcher.notify()
         return Noted()
+
+    async def _widening_noticed(self, sender: MemberId, notice: WideningNotice) -> Noted:
+        """Keep what a keeper of the cell's committee tells of a custodian's widening."""
+        cell = cell_of(self._gateway.view.state, notice.cell_id)
+        if cell is None or not self._is_seated(sender, cell.committee):
+            raise NoSuchSubjectError(member=self._gateway.member)
+        self._store.keep_notice(sender, notice)
+        return Noted()
+
+    def _is_seated(self, member: MemberId, committee_id: CommitteeId) -> bool:
+        committee = committee_of(self._gateway.view.state, committee_id)
+        return committee is not None and any(holder.member == member for holder in committee.seats)
 
     async def _tell_log(self, _sender: MemberId, asked: OwnLogAsk) -> SealedLog:
         chain = self._gateway.chain

@@ -12,8 +12,10 @@ from salus.core.transport import ask
 from salus.crypto.shares import faulty
 from salus.sdk.gateway import Gateway
 from salus.sdk.views import Findings
-from salus.vault.messages import Blobs, BlobWanted, GetBlobs
+from salus.vault.messages import REPLY_BYTES_MAX, WANTED_MAX, Blobs, BlobWanted, GetBlobs
 from salus.vault.places import preference
+
+FULL_BYTES = REPLY_BYTES_MAX // 4  # A reply cut short for its size has at least this much, whatever the next blob's.
 
 
 async def fetch_blobs(
@@ -50,12 +52,20 @@ async def _fetch(
     found: dict[Digest, bytes],
     findings: Findings,
 ) -> None:
-    try:
-        reply = await ask(gateway.transport, vault, GetBlobs(request_id=request_id, wanted=tuple(wants)), Blobs)
-    except SalusError:
-        return
-    silent = (None,) * (len(wants) - len(reply.blobs))  # What a vault passes over, it lacks.
-    for want, blob in zip(wants, reply.blobs + silent, strict=False):
+    blobs: list[bytes | None] = []
+    while len(blobs) < len(wants):
+        part = tuple(wants[len(blobs) : len(blobs) + WANTED_MAX])
+        try:
+            reply = await ask(gateway.transport, vault, GetBlobs(request_id=request_id, wanted=part), Blobs)
+        except SalusError:
+            if not blobs:
+                return
+            break
+        blobs += reply.blobs
+        if len(reply.blobs) < len(part) and sum(len(blob or b"") for blob in reply.blobs) < FULL_BYTES:
+            break  # The reply was not full: the vault passes the rest over.
+    blobs += [None] * (len(wants) - len(blobs))  # What a vault passes over, it lacks.
+    for want, blob in zip(wants, blobs, strict=False):
         if blob is None:
             findings.notice(vault, "missing_blob")  # Lost, or its keeper was not there to permit it: no lie.
         elif sha256(blob).digest() == want.digest:

@@ -153,6 +153,7 @@ class Hearing:
             == (self._gateway.chain, self._request_id, self._committee_id, self._committee.epoch, seat)
             and head.height >= at_height
             and head.items == len(answer.items)
+            and (head.log_number > 0 or (head.items == 0 and head.policy == NO_DIGEST))  # Else it left no trace.
             and head.root == root(answer.items)
             and verify(self._committee.seats[seat - 1].key, head_statement(head), answer.signature)
         )

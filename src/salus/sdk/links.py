@@ -5,7 +5,7 @@ code the patient shows decides which waiting link is theirs.
 """
 
 from salus.contracts.consent import PolicySet
-from salus.core.ids import CellId, ChainId, CommitteeId, Digest, MemberId, PublicKey, Signature, SubjectId
+from salus.core.ids import CellId, ChainId, CommitteeId, Digest, MemberId, PublicKey, Sealed, Signature, SubjectId
 from salus.core.wire import Record, encode
 from salus.crypto.digests import tagged
 
@@ -30,13 +30,13 @@ class SendLink(Record, tag="link.send/1", frozen=True):
     """A sealed `LinkPackage`, waiting for the code that the patient shows at the desk."""
 
     code: Digest  # Of the one-time code.
-    sealed: bytes
+    sealed: Sealed
 
 
 class SendPolicy(Record, tag="link.policy/1", frozen=True):
     """A sealed `PolicySet`, newly in force, for a writer: what decides there when it is offline."""
 
-    sealed: bytes
+    sealed: Sealed
 
 
 class NewTermKey(Record, tag="link.new_term_key/1", frozen=True):
@@ -50,7 +50,7 @@ class NewTermKey(Record, tag="link.new_term_key/1", frozen=True):
 class SendTermKey(Record, tag="link.term_key/1", frozen=True):
     """A sealed `NewTermKey`, for a writer that has a link already."""
 
-    sealed: bytes
+    sealed: Sealed
 
 
 class Received(Record, tag="link.received/1", frozen=True):

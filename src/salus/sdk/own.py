@@ -23,9 +23,9 @@ from salus.core.ids import MINUTE_MS, BatchId, Digest, Signature, SubjectId, Tim
 from salus.core.wire import reopen
 from salus.crypto.documents import open_chunks
 from salus.keeper.access_log import AccessLog
-from salus.keeper.break_glass import BREAK_GLASS, EMERGENCY_ROLE
+from salus.keeper.break_glass import BREAK_GLASS, BREAK_GLASS_MS_MAX, EMERGENCY_ROLE, check_quota, check_time
 from salus.keeper.errors import BreakGlassError
-from salus.keeper.messages import LogEntry
+from salus.keeper.messages import LogEntry, Person
 from salus.keeper.persons import Deciders, Persons
 from salus.keeper.policies import Held
 from salus.sdk.author_store import AuthorStore, OwnEntry
@@ -93,14 +93,17 @@ class OwnRecords:
         cell = None if copy is None else cell_of(self._gateway.view.state, copy[0].cell)
         return copy is not None and cell is not None and cell.commitment != copy[1]
 
-    def read(self, opening: Opening, signature: Signature, claims: Claims | None) -> OwnView:
+    def read(
+        self, opening: Opening, signature: Signature, claims: Claims | None, second: Person | None = None
+    ) -> OwnView:
         """Decide, log, open.
 
         Raises:
             NoSuchSubjectError: this member holds no policy of the subject, so it decides nothing.
             OldPolicyError: on line, the policy held is not the one in force, and it is not break-glass.
             PersonError: the person's signature, key or credential does not hold.
-            BreakGlassError: break-glass without emergency role or reason.
+            BreakGlassError: break-glass without emergency role or reason, or an hour after it began here.
+            QuotaError: break-glass too often in a day by this log, and no second person signed.
         """
         copy = self._store.copy(opening.subject)
         if copy is None:
@@ -112,7 +115,9 @@ class OwnRecords:
             raise OldPolicyError(version=policy.version)
         facts = self._persons.reader(opening, signature, claims, policy)
         if facts.purpose == BREAK_GLASS and (EMERGENCY_ROLE not in facts.roles or not opening.reason.strip()):
-            raise BreakGlassError(minutes_max=60)
+            raise BreakGlassError(minutes_max=BREAK_GLASS_MS_MAX // MINUTE_MS)
+        if facts.purpose == BREAK_GLASS:
+            self._check_quota(opening, facts, second)
         is_stale = not self._is_fresh() or cell is None or is_old
         candidates = self._candidates(opening)
         decider = self._deciders.of(policy, named)
@@ -145,6 +150,11 @@ class OwnRecords:
         if copy is None or cell is None or cell.commitment != copy[1]:
             return at
         return self._deciders.of(*copy).next_turn(at)
+
+    def _check_quota(self, opening: Opening, facts: ReadRequest, second: Person | None) -> None:
+        person = facts.credential or facts.handle or b""
+        check_time(self._log, person, opening, self._gateway.clock())
+        check_quota(self._log, self._persons, facts, opening, second, person)
 
     def used_again(self, opening: Opening, facts_person: bytes, records: Sequence[RecordId]) -> None:
         """Log one more use of what an open request has in memory; durable on return."""
@@ -239,4 +249,4 @@ class OwnRecords:
         self._log.append(opening.subject, person, fill)
 
     def _is_fresh(self) -> bool:
-        return self._gateway.clock() - self._gateway.view.time <= FRESH_MS
+        return abs(self._gateway.clock() - self._gateway.view.time) <= FRESH_MS

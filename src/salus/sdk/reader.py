@@ -24,7 +24,7 @@ from salus.contracts.records.header import RecordId
 from salus.contracts.records.tables import OVERRIDES, Fate
 from salus.core.errors import MalformedError, RefusalError, SalusError
 from salus.core.ids import HOUR_MS, MINUTE_MS, Height, TimeMs
-from salus.core.wire import encode
+from salus.core.wire import decode, encode
 from salus.crypto.documents import open_chunks
 from salus.crypto.hpke import OpeningKey
 from salus.crypto.shares import threshold
@@ -170,6 +170,7 @@ async def open_read(gateway: Gateway, reader: Reader, wanted: Wanted, second: Re
     """Leave the trace, then let the keepers be asked: the request is final on return.
 
     Raises:
+        MalformedError: the reason is above 1,000 characters, or the selection names too much.
         LedgerRefusedError: the ledger refused the request.
         UnavailableError: the ledger is away; nothing can be read from others.
     """
@@ -195,12 +196,14 @@ async def open_read(gateway: Gateway, reader: Reader, wanted: Wanted, second: Re
         reply_key_digest=reply_key_digest(reply_key.public),
         expires=expires,
     )
+    decode(Opening, encode(opening))  # Keepers would not read it, and would stand there as those who erred.
     _, height = await gateway.sponsor(request)
-    person = None if second is None else _second(opening, second)
+    person = None if second is None else second_person(opening, second)
     return OpenRead(gateway, reader, wanted, opening, reply_key, expires, height, person)
 
 
-def _second(opening: Opening, second: Reader) -> Person | None:
+def second_person(opening: Opening, second: Reader) -> Person | None:
+    """How a second person signs beside the first; none if they have no credential."""
     if second.credential_id is None or second.claims is None:
         return None
     signature = second.key.sign(to_sign(opening))

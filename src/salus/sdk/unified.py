@@ -19,7 +19,7 @@ from salus.crypto.hpke import OpeningKey
 from salus.sdk.desk import Desk
 from salus.sdk.gateway import Gateway, new_id, new_secret
 from salus.sdk.own import FRESH_MS, OwnRecords, OwnView
-from salus.sdk.reader import OpenRead, Reader, Wanted, open_read
+from salus.sdk.reader import BREAK_GLASS_MS, OpenRead, Reader, Wanted, open_read, second_person
 from salus.sdk.views import View
 
 
@@ -53,6 +53,7 @@ class UnifiedRead:
         self._cell = cell
         self._second = second
         self._open: OpenRead | None = None
+        self._alone: tuple[Opening, TimeMs] | None = None  # What is asked without the network, and until when.
         self._last: Unified | None = None
         self._policy: Digest | None = None
         self._until: TimeMs | None = None  # When time alone may change a decision.
@@ -104,7 +105,7 @@ class UnifiedRead:
             foreign = replace(self._wanted, selection=selection)
         if self._open is None or self._gateway.clock() >= self._open.expires:
             self._open = await open_read(self._gateway, self._reader, foreign, self._second)
-            self._desk.watch(self._open.opening.request_id, self._on_news)
+            self._desk.watch(self._open, self._on_news)
         view = await self._open.ask(watch=True)
         if self._cell is None:
             return Unified(view=view, is_stale=False)
@@ -120,10 +121,20 @@ class UnifiedRead:
 
     def _read_own(self, opening: Opening) -> OwnView:
         own = changed(opening, selection=self._wanted.selection)
-        return self._own.read(own, self._reader.key.sign(to_sign(own)), self._reader.claims)
+        second = None if self._second is None else second_person(own, self._second)
+        return self._own.read(own, self._reader.key.sign(to_sign(own)), self._reader.claims, second)
 
     def _offline(self) -> Unified:
         """Own records alone: nothing of others can be read without the ledger."""
+        own = self._read_own(self._offline_opening())
+        view = View(own.records, own.gaps, [], self._gateway.view.height, answered=0, absent=())
+        return Unified(view=view, is_stale=True)
+
+    def _offline_opening(self) -> Opening:
+        """One opening for an hour, so that looking again in an emergency is no second emergency."""
+        now = self._gateway.clock()
+        if self._alone is not None and now < self._alone[1]:
+            return self._alone[0]
         opening = Opening(
             chain=self._gateway.chain,
             request_id=new_id(),
@@ -137,9 +148,8 @@ class UnifiedRead:
             selection=self._wanted.selection,
             reply_key=OpeningKey(new_secret()).public,
         )
-        own = self._read_own(opening)
-        view = View(own.records, own.gaps, [], self._gateway.view.height, answered=0, absent=())
-        return Unified(view=view, is_stale=True)
+        self._alone = opening, now + BREAK_GLASS_MS
+        return opening
 
     def _still_holds(self) -> bool:
         now = self._gateway.clock()
@@ -149,7 +159,7 @@ class UnifiedRead:
             and self._open is not None
             and self._cell is not None
             and now < self._open.expires
-            and now - self._gateway.view.time <= FRESH_MS
+            and abs(now - self._gateway.view.time) <= FRESH_MS
             and (self._until is None or max(now, self._gateway.view.time) < self._until)
             and self._commitment() == self._policy
             and (credential is None or is_active(self._gateway.view.state, credential, now))

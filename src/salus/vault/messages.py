@@ -1,9 +1,12 @@
 """What may be asked of a vault. All that travels is ciphertext."""
 
+from typing import Annotated
+
+from msgspec import Meta
+
 from salus.core.ids import MIB_BYTES, BatchId, ChainId, Digest, MemberId, Name, RequestId, Signature, TimeMs
 from salus.core.wire import Record, encode
 from salus.crypto.digests import tagged
-
 
 WANTED_MAX = 4096  # Blobs named in one request.
 REPLY_BYTES_MAX = 128 * MIB_BYTES  # Two of the largest blobs fit into one reply.
@@ -31,21 +34,27 @@ class BlobWanted(Record, tag="b/1", frozen=True):
     digest: Digest
 
 
+Wanted = Annotated[tuple[BlobWanted, ...], Meta(max_length=WANTED_MAX)]
+
+
 class GetBlobs(Record, tag="vault.get/1", frozen=True):
     """A reader fetches blobs that this member's keeper has permitted for its request."""
 
     request_id: RequestId
-    wanted: tuple[BlobWanted, ...]
+    wanted: Wanted
 
 
 class CopyBlobs(Record, tag="vault.copy/1", frozen=True):
     """Another vault repairs itself: blobs that it is to keep itself."""
 
-    wanted: tuple[BlobWanted, ...]
+    wanted: Wanted
 
 
 class Blobs(Record, tag="vault.blobs/1", frozen=True):
-    """What was wanted, in order; None where it is not here, damaged, or not for the asker."""
+    """What was wanted, in order, as far as one reply may go: the rest is asked for once more.
+
+    None where a blob is not here, damaged, not for the asker, or was named before.
+    """
 
     blobs: tuple[bytes | None, ...]
 

@@ -11,8 +11,7 @@ from salus.cli.identity import StaffName, who
 from salus.cli.people import Patient, reader_of
 from salus.cli.rules import Said, rule_of, sentence, without
 from salus.cli.words import whom
-from salus.contracts.cells.reads import cell_of
-from salus.contracts.consent import ANYONE, ClearRule, Decision, PolicySet, ReadKind, ReadRequest, Writer
+from salus.contracts.consent import ANYONE, ClearRule, Decision, ReadKind, ReadRequest, Writer, commitment
 from salus.contracts.consent import Reader as Readers
 from salus.contracts.members.reads import member_of
 from salus.contracts.records.header import Header
@@ -196,16 +195,14 @@ async def why(
     Raises:
         UnknownPersonError, UnknownMemberError: there is no such reader.
         UnknownDocumentError: the patient has no such document.
+        PolicyAwayError: no writer has the consent in force.
     """
     headers, is_whole = await _headers(home, patient, document, via)
     request = await _request(home, reader, purpose, reason)
     gateway = home.gateway(patient, via)
-    cell = cell_of(gateway.view.state, patient.wallet.cell)
-    policy, named = _policy(home, patient)
-    if cell is None or cell.commitment != named:
-        consent.owned_cell(gateway, patient.wallet)
+    policy = home.people.policy_of(patient.wallet)
     at = max(gateway.view.time, gateway.clock())
-    decisions = Deciders(gateway.view, shipped_packs()).of(policy, named).decide_all(request, headers, at)
+    decisions = Deciders(gateway.view, shipped_packs()).of(policy, commitment(policy)).decide_all(request, headers, at)
     sentences = {rule.rule_id.hex(): sentence(rule) for rule in patient.wallet.rules}
     return Why(_grouped(headers, decisions, sentences), is_whole)
 
@@ -257,12 +254,3 @@ async def _request(home: Home, reader: StaffName, purpose: Purpose, reason: str)
         purpose=purpose,
         reason=reason,
     )
-
-
-def _policy(home: Home, patient: Patient) -> tuple[PolicySet, Digest]:
-    """The version in force, as the writers have it."""
-    copies = [home.member(writer).store.copy(patient.wallet.subject) for writer in patient.writers]
-    held = [copy for copy in copies if copy is not None]
-    if not held:
-        raise UnknownRuleError(rules=0)
-    return max(held, key=lambda copy: copy[0].version)

@@ -21,7 +21,7 @@ CODE_LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"  # Without those that are mist
 CODE_LENGTH = 10
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class NewPatient:
     """A patient to be: who may write about them, and who keeps their wallet."""
 
@@ -30,7 +30,7 @@ class NewPatient:
     name: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Linked:
     """A further hospital may write about the patient."""
 
@@ -108,7 +108,7 @@ async def link(
     writer = home.member(to).name
     gateway = home.gateway(patient, via)
     if writer in patient.writers:
-        policy, height = _in_force(home, patient), gateway.view.height
+        policy, height = home.people.policy_of(patient.wallet), gateway.view.height
     else:
         wider = replace(patient.wallet, writers=(*patient.wallet.writers, Writer(member=writer)))
         cosigner = cosigner_of(home, patient, witness)
@@ -157,8 +157,6 @@ async def claim(
         gateway, patient.wallet, begun.kept.wallet, evidence, cosigner, policy=begun.policy
     )
     mine = home.people.finish_claim(patient, begun)
-    for writer in mine.writers:
-        _hand_over(home, mine, begun.policy, writer)
     return Claimed(mine, patient.custodian, None if cosigner is None else cosigner.member, height)
 
 
@@ -197,12 +195,3 @@ def _hand_over(home: Home, patient: Patient, policy: PolicySet, writer: MemberId
     """Give a writer that is at the desk its link: no code is needed between people who stand side by side."""
     package = LinkPackage(link=consent.link_of(patient.wallet, writer), policy=policy)
     home.member(writer).desk.keep(package, local_number(patient))
-
-
-def _in_force(home: Home, patient: Patient) -> PolicySet:
-    """The policy version in force, from a writer's copy; the desk it goes to checks it against the ledger."""
-    copies = (home.member(writer).store.copy(patient.wallet.subject) for writer in patient.writers)
-    held = [copy[0] for copy in copies if copy is not None]
-    if not held:
-        raise NoWitnessError(witness="none", may="nobody")
-    return max(held, key=lambda policy: policy.version)

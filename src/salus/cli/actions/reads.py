@@ -26,7 +26,7 @@ SHORT_HEX = 8
 _INDEX_BYTES = 2
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Row:
     """One document that was read."""
 

@@ -41,7 +41,7 @@ _WIDTH_MAX = 72
 _DECODER = msgspec.json.Decoder(dict[str, Any], float_hook=str)  # Decimals stay as they were written.
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Summary:
     """What a table shows of a document."""
 

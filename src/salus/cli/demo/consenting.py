@@ -19,6 +19,7 @@ from salus.sdk.reader import Wanted
 
 EVIDENCE = b"A signed form, seen at the desk. Only its digest leaves the hospital."
 RESEARCH = Purpose("HRESCH")
+_REASONS_SHOWN = 2
 BREAK_GLASS_REASON = "found unconscious, medication unknown"
 
 
@@ -63,9 +64,10 @@ async def grant(home: Home, cast: Cast, teller: Teller, timings: Timings) -> Hei
     teller.say(f"{cast.patient_name} allows {cast.reader} to read for treatment{but}.")
     if cast.label is None:
         teller.say("Nothing at other hospitals carries a sensitive label here, so there is no exception to make.")
+    foreign = sum(not row.opened.is_own for row in record.rows)
     teller.say(
         f"{timings.grant_to_read[-1]:.0f} ms later {cast.clinician} reads {counted(len(record.rows), 'record')} "
-        f"of {cast.size}, {gaps(record)}; each came from {counted(len(home.network.members), 'keeper')} in shares."
+        f"of {cast.size}, {gaps(record)}; the keys of {foreign} came in shares from the keepers."
     )
     teller.hold(not record.gaps and not record.accusations, "what is permitted is whole, and nobody is accused")
     _check_count(cast, record, teller)
@@ -104,13 +106,12 @@ async def refusal(home: Home, cast: Cast, teller: Teller) -> None:
     teller.hold(not record.rows, "a permit for treatment does not reach research")
     for who, purpose, asks in ((cast.clinician, TREATMENT, "for treatment"), (researcher, RESEARCH, "for research")):
         why = await consents.why(home, cast.patient, who, purpose)
-        shut = [group for group in why.groups if not group.decision.permitted]
-        if shut:
-            group = max(shut, key=lambda one: one.count)
-            teller.say(
-                f"Why not {counted(group.count, 'record')} by {group.author} to {who} {asks}? "
-                f"“{group.decision.reasons[0].sentence}”"
-            )
+        shut: dict[str, consents.Explained] = {}
+        for group in sorted(why.groups, key=lambda one: -one.count):
+            if not group.decision.permitted:
+                shut.setdefault(group.decision.reasons[0].sentence, group)
+        for sentence, group in list(shut.items())[:_REASONS_SHOWN]:
+            teller.say(f"Why not {counted(group.count, 'record')} by {group.author} to {who} {asks}? “{sentence}”")
 
 
 async def revocation(home: Home, cast: Cast, teller: Teller, timings: Timings) -> None:
@@ -165,8 +166,8 @@ async def break_glass(home: Home, cast: Cast, teller: Teller) -> None:
 
 
 async def own_record(home: Home, cast: Cast) -> Record:
-    """The patient's own record, from their own device."""
-    return await read(home, PatientName(cast.patient.number), cast.patient)
+    """The patient's own record, from their own device, through a hospital that must ask the keepers."""
+    return await read(home, PatientName(cast.patient.number), cast.patient, via=cast.reader)
 
 
 def gaps(record: Record) -> str:

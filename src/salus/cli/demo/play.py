@@ -26,8 +26,8 @@ class Played:
     broken: tuple[str, ...]
 
 
-async def play(home: Home, data: Path, teller: Teller) -> Played:
-    """Tell the story on a fresh network, and measure."""
+async def play(home: Home, data: Path, teller: Teller, rounds: int = ROUNDS) -> Played:
+    """Tell the story on a fresh network, and measure over so many rounds of grant, read, revoke."""
     kept, timings = Kept(), Timings()
     report = await _import(home, data, kept, teller)
     cast = chosen(home, kept)
@@ -43,6 +43,7 @@ async def play(home: Home, data: Path, teller: Teller) -> Played:
         await proving.liar(home, cast, teller)
         await proving.absence(home, cast, teller)
         proving.receipt(home, height, teller, home.folder)
+        await _rounds(home, cast, timings, rounds)
     figures = await _measure(home, report, kept, cast, timings, teller)
     return Played(figures, tuple(teller.broken))
 
@@ -84,8 +85,6 @@ async def _measure(
 ) -> dict[str, object]:
     teller.act("Measured here")
     per_record = measuring.bytes_for_records(home.network.members[0].replica) / max(1, report.records_sealed)
-    if cast is not None:
-        await _rounds(home, cast, timings)
     back = await measuring.read_back(home, kept)
     proof = measuring.verify_all(home)
     replica = home.network.members[0].replica
@@ -117,9 +116,9 @@ async def _measure(
     return figures
 
 
-async def _rounds(home: Home, cast: Cast, timings: Timings) -> None:
+async def _rounds(home: Home, cast: Cast, timings: Timings, rounds: int) -> None:
     """Grant, read, revoke, again and again: a percentile of one says nothing."""
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         await consenting.granted(home, cast, timings)
         member, reader = await home.reader(cast.clinician)
         wallet = cast.patient.wallet

@@ -10,7 +10,7 @@ from salus.cli.demo.kept import Kept, corrected_bytes
 from salus.cli.demo.telling import Teller, counted, joined
 from salus.cli.drill.liars import alter_entries, flipped, lying_keeper
 from salus.cli.home import Home
-from salus.core.ids import Height, MemberId
+from salus.core.ids import Height
 from salus.core.wire import replace as changed
 from salus.crypto.shares import threshold
 from salus.node.network import GENESIS_FILE
@@ -48,7 +48,7 @@ async def liar(home: Home, cast: Cast, teller: Teller) -> None:
     if threshold(len(members)) == len(members):
         teller.say(f"With {counted(len(members), 'member')} every keeper's share is needed, so a liar could withhold.")
         return
-    name = MemberId(next(one.name for one in members if one.name != cast.reader))
+    name = next(one.name for one in members if one.name != cast.reader)
     with lying_keeper(
         home.member(name), lambda found: alter_entries(found, lambda e: changed(e, share=flipped(e.share)))
     ):
@@ -70,8 +70,7 @@ async def absence(home: Home, cast: Cast, teller: Teller) -> None:
     if len(members) < 4:
         teller.say(f"With {counted(len(members), 'member')} none may be missing; from four on, one may.")
         return
-    via = home.gateway(cast.patient).member
-    away = next(name for name in (cast.author, *(m.name for m in members)) if name not in (via, cast.reader))
+    away = cast.author
     await home.network.take_down(away)
     try:
         record = await own_record(home, cast)
@@ -82,7 +81,7 @@ async def absence(home: Home, cast: Cast, teller: Teller) -> None:
     teller.hold(len(record.rows) == cast.size and not record.gaps, "a record is whole without one member")
     teller.hold(away not in signed_by, "a member that is away signs nothing")
     teller.say(
-        f"{away} is cut off, with its {cast.of.by_author[MemberId(away)]} records. {cast.patient_name} still reads "
+        f"{away} is cut off, with its {cast.of.by_author[away]} records. {cast.patient_name} still reads "
         f"{len(record.rows)} of {cast.size}, {gaps(record)}; the request to read is in block {height}, "
         f"which {joined(list(signed_by))} signed."
     )
