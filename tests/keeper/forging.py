@@ -8,6 +8,7 @@ from salus.crypto.hpke import seal
 from salus.crypto.signatures import SigningKey
 from salus.keeper.messages import BatchShares, Deposit, Entry, Signed, batch_statement, info
 from salus.sdk.author import NewDocument
+from salus.sdk.author_store import OwnEntry, Plan
 from salus.sdk.dealing import by_index
 from tests.node.stage import Stage
 
@@ -23,21 +24,25 @@ class Genuine:
 def genuine(on: Stage, author: str, documents: list[NewDocument], seat: int = 1) -> Genuine:
     """A seat's shares of a batch, as the author itself deals them; nothing is sent."""
     member = on[author]
-    committee = member.gateway.committee(on.network.committee)
     draft = member.author._draft(documents, on.network.committee)
-    entries = by_index(draft.own)
-    shares, hashes = member.author._dealt(draft.plan, entries, committee)
+    return dealt(on, author, draft.plan, by_index(draft.own), seat)
+
+
+def dealt(on: Stage, author: str, plan: Plan, entries: list[OwnEntry], seat: int = 1) -> Genuine:
+    """A seat's shares of a plan with these records, whatever the plan says of their roots."""
+    member = on[author]
+    shares, hashes = member.author._dealt(plan, entries, member.gateway.committee(on.network.committee))
     return Genuine(
         BatchShares(
             chain=member.gateway.chain,
             author=member.name,
-            batch_id=draft.plan.batch_id,
-            committee=draft.plan.committee,
-            epoch=draft.plan.epoch,
+            batch_id=plan.batch_id,
+            committee=plan.committee,
+            epoch=plan.epoch,
             seat=seat,
-            root=draft.plan.root,
-            share_root=draft.plan.share_root,
-            dummy_seed=draft.plan.dummy_seed,
+            root=plan.root,
+            share_root=plan.share_root,
+            dummy_seed=plan.dummy_seed,
             entries=tuple(
                 Entry(entry.index, entry.salt, entry.header, shares[seat - 1][32 * at : 32 * at + 32], hashes[at])
                 for at, entry in enumerate(entries)

@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from salus.contracts.consent import PolicySet
-from salus.contracts.reads.opening import REASON_CHARACTERS_MAX
+from salus.contracts.reads.opening import REASON_CHARACTERS_MAX, to_sign
 from salus.core.errors import MalformedError
 from salus.core.ids import DAY_MS, MINUTE_MS, SECOND_MS
 from salus.core.transport import REQUEST_BYTES_MAX, Door, PeerMalformedError, PeerRefusalError, Said, ask
@@ -15,16 +15,26 @@ from salus.core.wire import decode, encode, replace
 from salus.crypto.hpke import seal
 from salus.keeper import answers, deposits, policies
 from salus.keeper.deposits import GOOD_MS
-from salus.keeper.errors import QuotaError
-from salus.keeper.messages import Deposited, PolicyDeposit, PolicyHeld, SealedPolicy, SomethingNew, info
+from salus.keeper.errors import BreakGlassError, QuotaError, StaleError
+from salus.keeper.messages import (
+    Deposited,
+    Noted,
+    PolicyDeposit,
+    PolicyHeld,
+    SealedPolicy,
+    SomethingNew,
+    info,
+    log_entry_digest,
+)
 from salus.keeper.store import BATCHES, HOLDINGS, LOG, POLICIES, SUBJECTS
 from salus.sdk import author_store, consent
+from salus.sdk.dealing import by_index
 from salus.sdk.reader import Reader, Wanted, open_read
 from salus.sdk.wallet import new_wallet
 from salus.vault.messages import Blobs, BlobWanted, GetBlobs
 from salus.vault.places import preference
-from tests.keeper.forging import altered, envelope, genuine
-from tests.keeper.test_answers import asked
+from tests.keeper.forging import dealt, envelope, genuine
+from tests.keeper.test_answers import asked, cosigned
 from tests.node.stage import BTG, TREAT, Stage, documents, permit, shown, stage
 
 
@@ -121,54 +131,19 @@ async def test_a_second_deposit_under_other_shares_takes_nothing_from_the_first(
         author = on["mercy"].author
         docs = documents(wallet, "a")
         draft = author._draft(docs, on.network.committee)
-        first = genuine_of(on, draft)
+        first = dealt(on, "mercy", draft.plan, by_index(draft.own))
         accept = on["mercy"].keeper.deposits.accept
         assert isinstance(await accept("mercy", envelope(on, first)), Deposited)
         keys = {s: [replace(e, key=bytes(32)) for e in entries] for s, entries in draft.own.items()}
         root, share_root = author._roots(draft.plan, keys, on["mercy"].gateway.committee(on.network.committee))
         assert root == draft.plan.root
-        other = genuine_of(on, replace_draft(draft, keys, share_root))
+        other = dealt(on, "mercy", replace(draft.plan, share_root=share_root), by_index(keys))
         assert isinstance(await accept("mercy", envelope(on, other)), Deposited)
         assert count(on, BATCHES, HOLDINGS) == (2, 2)
         held = on["mercy"].keeper.deposits.missing
         place = draft.plan.batch_id, draft.plan.root
         assert held("mercy", ((*place, draft.plan.share_root), (*place, share_root))) == ()  # type: ignore[arg-type]
         assert held("mercy", ((*place, bytes(32)),)) == (place[0],)  # type: ignore[arg-type]
-
-
-def replace_draft(draft: object, own: object, share_root: bytes) -> object:
-    from dataclasses import replace as changed
-
-    plan = replace(draft.plan, share_root=share_root)  # type: ignore[attr-defined]
-    return changed(draft, own=own, plan=plan)  # type: ignore[type-var]
-
-
-def genuine_of(on: Stage, draft: object) -> object:
-    from salus.keeper.messages import BatchShares, Entry
-    from salus.sdk.dealing import by_index
-    from tests.keeper.forging import Genuine
-
-    member, plan = on["mercy"], draft.plan  # type: ignore[attr-defined]
-    entries = by_index(draft.own)  # type: ignore[attr-defined]
-    shares, hashes = member.author._dealt(plan, entries, member.gateway.committee(on.network.committee))
-    return Genuine(
-        BatchShares(
-            chain=member.gateway.chain,
-            author=member.name,
-            batch_id=plan.batch_id,
-            committee=plan.committee,
-            epoch=plan.epoch,
-            seat=1,
-            root=plan.root,
-            share_root=plan.share_root,
-            dummy_seed=plan.dummy_seed,
-            entries=tuple(
-                Entry(e.index, e.salt, e.header, shares[0][32 * at : 32 * at + 32], hashes[at])
-                for at, e in enumerate(entries)
-            ),
-        ),
-        member.gateway.key,
-    )
 
 
 async def test_an_author_deals_one_batch_under_few_roots_and_few_batches_that_wait(
@@ -277,8 +252,6 @@ async def test_who_is_permitted_nothing_is_told_of_nothing(tmp_path: Path) -> No
 
 async def test_a_stranger_makes_no_page_ask_again(tmp_path: Path) -> None:
     async with stage(tmp_path, members=5) as on:
-        from salus.keeper.messages import Noted
-
         wallet = await on.patient("mercy", rules=(permit("st-luke"),))
         reader = await on.clinician("st-luke")
         opened, heard = await on.open("st-luke", reader, wallet), []
@@ -336,8 +309,6 @@ async def test_a_repeat_of_an_open_break_glass_is_free_and_members_have_a_quota_
 
 
 async def test_the_answer_names_the_entry_it_left(tmp_path: Path) -> None:
-    from salus.keeper.messages import log_entry_digest
-
     async with stage(tmp_path) as on:
         wallet = await on.patient("mercy", rules=(permit("st-luke"),))
         reader = await on.clinician("st-luke")
@@ -347,8 +318,6 @@ async def test_the_answer_names_the_entry_it_left(tmp_path: Path) -> None:
 
 
 async def test_a_view_far_ahead_of_the_own_clock_is_not_fresh(tmp_path: Path) -> None:
-    from salus.keeper.errors import StaleError
-
     async with stage(tmp_path) as on:
         wallet = await on.patient("mercy", rules=(permit("st-luke"),))
         reader = await on.clinician("st-luke")
@@ -389,10 +358,6 @@ async def test_a_revocation_that_comes_while_a_peer_is_asked_for_the_policy_deci
 
 
 async def test_own_break_glass_ends_after_an_hour_and_beyond_three_wants_a_second(tmp_path: Path) -> None:
-    from salus.contracts.reads.opening import to_sign
-    from salus.keeper.errors import BreakGlassError
-    from tests.keeper.test_answers import cosigned
-
     async with stage(tmp_path) as on:
         wallet = await on.patient("st-luke", by="st-luke")
         await on.seal("st-luke", wallet, "a")
@@ -410,9 +375,3 @@ async def test_own_break_glass_ends_after_an_hour_and_beyond_three_wants_a_secon
         begun = requests[0].opening
         with pytest.raises(BreakGlassError):
             own.read(begun, first.key.sign(to_sign(begun)), first.claims)
-
-
-def test_a_forged_share_root_is_another_place() -> None:
-    assert {column.name for column in BATCHES.primary_key} == {"author", "batch_id", "root", "share_root"}
-    assert "share_root" in {column.name for column in HOLDINGS.primary_key}
-    assert altered is not None

@@ -276,16 +276,15 @@ class Answers:
         if len(asked) >= ASKS_PER_MINUTE:
             raise QuotaError(asks_per_minute=ASKS_PER_MINUTE)
         asked.append(now)
+        if now - self._unknown_since > DAY_MS or len(self._unknown_asked) >= _UNKNOWN_KEPT:
+            self._unknown_asked.clear()
+            self._unknown_since = now
         reads = self._log.reads(_person(facts)) + self._unknown_asked[_person(facts)]
         if facts.purpose != BREAK_GLASS and reads >= READS_PER_DAY:
             raise QuotaError(reads_per_day=READS_PER_DAY)
 
     def _count_unknown(self, facts: ReadRequest) -> None:
         """An ask for a handle that means nothing here fills no disk; it counts for a day, in memory."""
-        now = self._clock()
-        if now - self._unknown_since > DAY_MS or len(self._unknown_asked) >= _UNKNOWN_KEPT:
-            self._unknown_asked.clear()
-            self._unknown_since = now
         self._unknown_asked[_person(facts)] += 1
 
     def _judged(
