@@ -421,7 +421,9 @@ async def test_the_anchor_tells_who_must_have_a_record_and_no_keeper_can_talk_it
         assert {one.record for one in view.accusations} == expected
 
 
-class _leaving_all_out:
+class LeavingAllOut:
+    """A keeper that releases nothing, as long as it lasts."""
+
     def __init__(self, member: Member) -> None:
         self._answers = member.keeper.answers
         self._honest: Callable[..., object] = self._answers._judged

@@ -7,7 +7,7 @@ import pytest
 
 from salus.contracts.records.header import Header
 from salus.core.ids import MemberId
-from salus.core.transport import PeerRefusalError
+from salus.core.transport import PeerRefusalError, PeerUnavailableError
 from salus.core.wire import Record, decode, encode, replace
 from salus.keeper import releasing
 from salus.keeper.messages import Ask, SealedAnswer
@@ -271,7 +271,15 @@ async def test_a_lost_store_is_dealt_to_again_by_an_author_that_writes_no_more_a
     clock = Clock()
     async with stage(tmp_path, clock=clock) as on:
         wallet, reader = await begun(on, "a")
-        left = await on.change(wallet, by="lakeside", writers=())  # The former writer is not told of this one.
+
+        def lost(_from: MemberId, _to: MemberId, data: bytes) -> float:
+            if b"link.policy/1" in data[:30]:
+                raise PeerUnavailableError(peer=LIAR)
+            return 0.0
+
+        on.network.switchboard.before = lost  # The former writer does not hear of this one.
+        left = await on.change(wallet, by="lakeside", writers=())
+        on.network.switchboard.before = None
     for path in (tmp_path / "members" / "northgate").glob("keeper.db*"):
         path.unlink()
     async with stage(tmp_path, clock=clock) as on:

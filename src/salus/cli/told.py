@@ -74,6 +74,7 @@ TO_DO = {
     "sdk.no_such_subject": "The hospital is not linked to this patient. The patient links it: salus patient link "
     "--as patient:N --to MEMBER",
     "sdk.not_a_writer": "The patient names the hospital as a writer: salus patient link --as patient:N --to MEMBER",
+    "sdk.old_policy": "Try again in a moment: the policy in force is asked for anew. In an emergency, break the glass.",
     "sdk.old_wallet": "Use the wallet that owns the record now; this one's keys no longer count.",
     "sdk.too_few_seats": "Too few keepers answered. Bring members back; the same command can be repeated.",
 }

@@ -21,9 +21,9 @@ from salus.contracts.records.header import Header
 from salus.core.ids import FhirType, MemberId
 from salus.core.wire import reopen, replace
 from salus.crypto.shares import combine, threshold
-from salus.keeper.answers import Candidate, Found
 from salus.keeper.messages import Entry
 from salus.keeper.policies import Held
+from salus.keeper.releasing import Candidate, Found
 from salus.sdk.views import View
 
 LIAR = MemberId("mercy")

@@ -15,13 +15,14 @@ from salus.contracts.reads.opening import Opening
 from salus.contracts.records.batch import DIGEST_BYTES, leaf_levels
 from salus.contracts.records.header import Header, leaf
 from salus.contracts.records.messages import SeatReceipt
-from salus.core.ids import Digest, MemberId, Seat, SubjectId
+from salus.core.ids import BatchId, Digest, MemberId, Seat, SubjectId
 from salus.core.transport import PeerRefusalError
 from salus.core.wire import decode, encode, replace
 from salus.keeper.access_log import AccessLog
-from salus.keeper.answers import Answers, Found
+from salus.keeper.answers import Answers
 from salus.keeper.messages import Ask, Deposit, Deposited, DepositRefused, Entry, LogTold
 from salus.keeper.policies import Held
+from salus.keeper.releasing import Found
 from salus.node.member import Member
 from salus.sdk.author import Author, NewDocument
 from salus.sdk.author import _Draft as Draft
@@ -40,8 +41,14 @@ class LyingAnswers(Answers):
         self.__dict__.update(honest.__dict__)
         self._tamper = tamper
 
-    def _judged(self, opening: Opening, facts: ReadRequest, policy: Held | None) -> tuple[list[Found], Counter[str]]:
-        found, withheld = super()._judged(opening, facts, policy)
+    def _judged(
+        self,
+        opening: Opening,
+        facts: ReadRequest,
+        policy: Held | None,
+        only: set[tuple[MemberId, BatchId]] | None = None,
+    ) -> tuple[list[Found], Counter[str]]:
+        found, withheld = super()._judged(opening, facts, policy, only)
         self._tamper(found)
         return found, withheld
 
@@ -175,6 +182,10 @@ class TwoHeadersAuthor(LyingAuthor):
         if isinstance(receipts, DepositRefused) or self._keep_receipts:
             return receipts
         return [receipt for receipt in receipts if receipt.seat not in self._other_seats]
+
+    def _receipt(self, plan: Plan, committee: Committee, seat: Seat, reply: Deposited) -> SeatReceipt | None:
+        """It anchors whatever was signed, under whichever root."""
+        return SeatReceipt(seat=seat, good_until=reply.good_until, signature=reply.signature)
 
     async def _deposit_one(
         self,

@@ -23,6 +23,7 @@ from salus.crypto.shares import combine
 from salus.keeper.deposits import Holding
 from salus.keeper.messages import Entry, LogEntry
 from salus.keeper.store import SubjectStore, metadata
+from salus.keeper.widenings import Kept
 from salus.node.member import Member
 from salus.sdk.author_store import OwnEntry, OwnHolding, Plan
 from salus.sdk.gateway import seats_of
@@ -39,7 +40,8 @@ def _context(kind: bytes) -> Callable[[Any], bytes]:
 # Under which name a table's rows are wrapped, and what is inside. `plans` is under the member's own key.
 OPENERS: Final[Mapping[str, tuple[type[Struct], Callable[[Any], bytes]]]] = {
     "policies": (PolicySet, lambda row: b"policy" + row.commitment),
-    "holdings": (Holding, lambda row: b"holding" + row.author.encode() + row.batch_id + row.root),
+    "holdings": (Holding, lambda row: b"holding" + row.author.encode() + row.batch_id + row.root + row.share_root),
+    "widenings": (Kept, lambda row: b"widening" + row.commitment + row.evidence),
     "log": (LogEntry, lambda row: b"log" + row.number.to_bytes(8, "big")),
     "own": (OwnHolding, lambda row: b"own" + row.batch_id),
     "links": (Link, _context(b"link")),

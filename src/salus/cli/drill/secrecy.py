@@ -38,6 +38,7 @@ CARRIED: Final[Mapping[str, str]] = {
     "batches.share_root": "a batch's commitment to the shares dealt",
     "holdings.batch_id": "a batch's id",
     "holdings.root": "a batch's commitment to salted headers",
+    "holdings.share_root": "a batch's commitment to the shares dealt",
     "Link.cell": "a cell's id: drawn at random, tied to the handle only by whoever has the handle's salt",
     "Link.committee": "a committee's id, public",
     "LogEntry.credential_id": "a credential's id: drawn at random; its status is public, whose it is is not",
