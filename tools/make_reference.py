@@ -43,8 +43,8 @@ def text() -> str:
     lines = [
         "# Error codes",
         "",
-        "Made by `tools/make_reference.py`. A code is stable and never reused. An error carries ids, codes and numbers,",
-        "never a person's data.",
+        "Made by `tools/make_reference.py`. A code is stable and never reused. An error carries ids, codes and",
+        "numbers, never a person's data.",
         "",
         "| family | who acts |",
         "| --- | --- |",

@@ -9,7 +9,7 @@ import pytest
 from salus.cli.actions.consents import readers_of, revoke, rules_named, say
 from salus.cli.actions.patients import NewPatient, claim, new_patient, new_patients
 from salus.cli.actions.reads import read
-from salus.cli.errors import CustodialError, NoWitnessError, UnknownMemberError, UnknownPatientError
+from salus.cli.errors import AlreadyOwnError, NoWitnessError, UnknownMemberError, UnknownPatientError
 from salus.cli.home import Home, found_home
 from salus.cli.identity import StaffName, who
 from salus.cli.rules import Said
@@ -130,7 +130,7 @@ async def test_a_claim_needs_a_witness_who_writes_and_is_not_the_custodian(home:
             await claim(home, patient, EVIDENCE, witness=witness)
     done = await claim(home, patient, EVIDENCE, witness="st-luke")
     assert (done.was_kept_by, done.witness) == ("mercy", "st-luke")
-    with pytest.raises(CustodialError):
+    with pytest.raises(AlreadyOwnError):
         await claim(home, done.patient, EVIDENCE, witness="st-luke")
 
 

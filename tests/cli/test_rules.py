@@ -4,6 +4,7 @@ from datetime import date
 
 import pytest
 
+from salus.cli.errors import PastError
 from salus.cli.rules import Said, check_period, rule_of, sentence, without
 from salus.contracts.consent import ClearRule, Effect, Reader, blind_rule
 from salus.contracts.consent.errors import PeriodError
@@ -24,7 +25,13 @@ SAID = Said(
 
 def test_an_empty_period_is_refused() -> None:
     with pytest.raises(PeriodError):
-        check_period(Said(Effect.PERMIT, data_since="2020", data_until="2019"))
+        check_period(Said(Effect.PERMIT, data_since="2020", data_until="2019"), now=0)
+
+
+def test_a_rule_that_is_over_before_it_begins_is_refused() -> None:
+    with pytest.raises(PastError):
+        check_period(SAID, now=1_809_129_600_000)
+    check_period(SAID, now=1_809_129_599_999)
 
 
 def test_a_grant_reads_as_it_was_meant() -> None:

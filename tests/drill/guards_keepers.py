@@ -4,7 +4,7 @@ As `guards.py`, for the families of the parties that hold something. Where sever
 are listed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -42,6 +42,10 @@ def _unwrapped_unseen(key: bytes, wrapped: bytes, context: bytes) -> bytes:
     """AES-GCM without looking at its tag."""
     start = wrapped[:NONCE_BYTES] + (2).to_bytes(4, "big")
     return Cipher(AES(key), CTR(start)).decryptor().update(wrapped[NONCE_BYTES:-TAG_BYTES])
+
+
+def _all_unwrapped_unseen(key: bytes, rows: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
+    return [_unwrapped_unseen(key, wrapped, context) for wrapped, context in rows]
 
 
 async def _first_permit_held(self: Policies, subject: SubjectId) -> Held | None:
@@ -111,7 +115,7 @@ GUARDS: Mapping[str, tuple[Patch, ...]] = {
     "flipped byte in an author's own vault": (_BLOBS_AS_THEY_ARE,),
     # stores
     "flipped byte in a keeper's or gateway's store": (("salus.keeper.store.unwrap", _unwrapped_unseen),),
-    "flipped byte in a keeper's share": (("salus.keeper.store.unwrap", _unwrapped_unseen),),
+    "flipped byte in a keeper's share": (("salus.keeper.store.unwrap_all", _all_unwrapped_unseen),),
     "flipped byte in a block's signature": (answering(f"{_CHECK}._check_signed", lambda stored, validators: None),),
     "flipped byte in a block's transaction": (
         answering(f"{_CHECK}._applied", lambda stored, anew, machine: stored.header),

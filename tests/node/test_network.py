@@ -7,13 +7,13 @@ import pytest
 from salus.crypto.shares import threshold
 from salus.engines.lmdb_errors import FolderInUseError
 from salus.node.keys import FolderError, KeyFileError
-from salus.node.network import Network, NotANetworkError, found, read_genesis, usual_names
+from salus.node.network import Network, NoNetworkError, NotANetworkError, found, read_genesis, usual_names
 from salus.sdk.errors import TooFewSeatsError
 from tests.node.stage import Clock, data_of, permit, shown, stage
 
 
 def test_a_folder_without_a_network_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(NotANetworkError):
+    with pytest.raises(NoNetworkError):
         Network(tmp_path)
 
 

@@ -35,7 +35,7 @@ $ salus patient claim --as patient:1 --evidence identity.txt --witness mercy
 patient:1 keeps their own keys now; lakeside has destroyed what it held.
 $ salus patient claim --as patient:1 --evidence identity.txt --witness mercy
 ! 3
-*[cli.custodial]
+*[cli.already_own]
 $ salus patient list
 patient:1  own device*
 patient:2  lakeside*

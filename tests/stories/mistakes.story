@@ -1,7 +1,7 @@
-# Slips of the pen, and what one reads of them. 2: the command line; 3: refused; 4: malformed; 6: look first.
+# Slips of the pen, and what one reads of them. 2: the command line; 3: refused; 4: malformed; 5: wait, or mend the path.
 $ salus read --as clinician@mercy --patient 1
-! 6
-*[node.not_a_network]
+! 3
+*[node.no_network]
 *salus up*
 $ salus new --jurisdiction mars
 ! 2
@@ -48,6 +48,13 @@ $ salus consent grant --as patient:1 --to st-luke --for TREAT --since 2020 --dat
 $ salus consent grant --as patient:1 --to st-luke --for TREAT --type Observatoin
 ! 4
 *Observation*[cli.word]
+$ salus consent grant --as patient:1 --to st-luke --for TREAT --until 2019-01-01
+! 4
+*[cli.past]
+*--until*
+$ salus consent revoke --as patient:1
+! 2
+*say which*
 $ salus consent revoke --as patient:1 --rule 3
 ! 3
 *[cli.unknown_rule]

@@ -51,6 +51,12 @@ class CustodialError(RefusalError):
     code = "cli.custodial"
 
 
+class AlreadyOwnError(RefusalError):
+    """The patient keeps their own keys already: there is nothing to claim."""
+
+    code = "cli.already_own"
+
+
 class NoWitnessError(RefusalError):
     """The witness must be another hospital that writes about this patient."""
 
@@ -91,6 +97,12 @@ class WordError(MalformedError):
     """A word, date or id is not one that is known here."""
 
     code = "cli.word"
+
+
+class PastError(MalformedError):
+    """The day given is over, so nothing would ever be in force."""
+
+    code = "cli.past"
 
 
 class NotAReceiptError(MalformedError):

@@ -45,7 +45,7 @@ class Home:
         """Open the network in a folder and let it run until the end of the block.
 
         Raises:
-            NotANetworkError: there is none.
+            NoNetworkError: there is none.
             FolderInUseError: another process has it open.
         """
         async with Network(folder, settings) as network:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from salus.cli.errors import PastError
 from salus.cli.words import shown_day, shown_purpose, shown_term
 from salus.contracts.consent import ClearRule, Effect, Reader, date_terms
 from salus.contracts.consent.blinding import clear_groups
@@ -104,14 +105,17 @@ def _within(exception: ClearRule, rule: ClearRule) -> ClearRule:
     )
 
 
-def check_period(said: Said) -> None:
-    """Refuse an empty period of the data before anything is asked of the network.
+def check_period(said: Said, now: TimeMs) -> None:
+    """Refuse an empty period of the data, or a rule that is over, before anything is asked of the network.
 
     Raises:
         WordError: a date is none.
+        PastError: it would be in force until a day that is over.
         PeriodError: the period is empty or out of range.
     """
     rule = rule_of(said)
+    if said.ends is not None and said.ends <= now:
+        raise PastError(until=shown_day(said.ends), today=shown_day(now))
     if rule.data_since is not None or rule.data_until is not None:
         date_terms(rule.data_since, rule.data_until)
 

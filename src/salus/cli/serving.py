@@ -43,7 +43,7 @@ async def keep_up(folder: Path, output: Output, settings: Settings | None = None
 
     Raises:
         AlreadyUpError: another process serves this folder.
-        NotANetworkError: there is no network in it.
+        NoNetworkError: there is no network in it.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

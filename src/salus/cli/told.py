@@ -33,6 +33,7 @@ TO_DO = {
     "cells.frozen": "The record is frozen. The patient opens it again: salus consent thaw --as patient:N",
     "cells.stale_version": "The consent has changed meanwhile. Look at it and try again: salus consent show",
     "cli.already_up": "Use it as it is: other commands find it by themselves. To stop it, press Ctrl-C where it runs.",
+    "cli.already_own": "Nothing is left to do; see it with: salus patient list",
     "cli.ambiguous_document": "Type more of the id, as `salus read` shows it.",
     "cli.connection_lost": "Look at what was done before you repeat it: salus ledger show",
     "cli.custodial": "The patient claims the record first: salus patient claim --as patient:N --witness MEMBER "
@@ -42,6 +43,7 @@ TO_DO = {
     "cli.not_a_genesis": "Take the file `genesis` of the network's folder: --genesis DIR/genesis",
     "cli.not_a_receipt": "Write it again: salus receipt TRANSACTION -o FILE",
     "cli.not_theirs": "Act as the right person: --as patient:1, or --as clinician@mercy",
+    "cli.past": "Give a later day for --until. To end a rule now: salus consent revoke --as patient:N --rule NUMBER",
     "cli.policy_away": "Bring a hospital back that writes about the patient, then try again.",
     "cli.unknown_document": "See what there is: salus read --as … --patient …",
     "cli.unknown_member": "See who takes part: salus ledger show",
@@ -58,6 +60,7 @@ TO_DO = {
     "engines.not_writable": "Give yourself the right to write into the folder, or choose another: --home DIR",
     "engine.not_final": "Too few members are up. Bring them back; the same command can be repeated.",
     "engine.receipt": "This receipt proves nothing on this network. Check that the genesis file is the right one.",
+    "fhir.unreadable": "Check the path, your right to read it, and that it holds *.json or *.ndjson (also .gz, .xz).",
     "keeper.break_glass": 'Act with an emergency role and type a reason: --as emergency@MEMBER --reason "…"',
     "keeper.log_overdue": "The keepers' logs are being anchored; try again in a minute.",
     "keeper.person": "The person's key or credential does not hold here. A patient whose keys a hospital keeps cannot "
@@ -68,11 +71,14 @@ TO_DO = {
     "keeper.widening_waits": "A hospital that keeps a patient's keys may not widen access alone: show evidence and a "
     "second hospital's signature (--evidence FILE --witness MEMBER), or repeat it after 24 hours.",
     "node.folder": "Check the folder's owner and rights, and the space left on the disk. A network that is here "
-    "already is used by: salus up",
+    "already is used by: salus up. What an interrupted `salus new` left has no file `genesis`: "
+    "remove it and begin again.",
     "node.key_file": "Restore the file from a backup: what it protects cannot be opened without it.",
-    "node.not_a_network": "Make a network here with `salus up` (or `salus new`), or name another folder: --home DIR",
-    "sdk.no_such_subject": "The hospital is not linked to this patient. The patient links it: salus patient link "
-    "--as patient:N --to MEMBER",
+    "node.no_network": "Make a network here with `salus up` (or `salus new`), or name another folder: --home DIR",
+    "node.not_a_network": "Restore the file `genesis` from another member or a backup, or name another "
+    "folder: --home DIR",
+    "sdk.no_such_subject": "The hospital is not linked to this patient, or the code is mistyped or was used. "
+    "The patient links it: salus patient link --as patient:N --to MEMBER",
     "sdk.not_a_writer": "The patient names the hospital as a writer: salus patient link --as patient:N --to MEMBER",
     "sdk.old_policy": "Try again in a moment: the policy in force is asked for anew. In an emergency, break the glass.",
     "sdk.old_wallet": "Use the wallet that owns the record now; this one's keys no longer count.",

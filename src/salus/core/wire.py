@@ -70,7 +70,7 @@ def decode(shape: type[T], data: bytes) -> T:
 
 
 def reopen(shape: type[T], data: bytes) -> T:
-    """Read what this member itself encoded and kept under a key or a digest: no second look at its form.
+    """Read what a key or a digest vouches for, or what is checked part by part: no second look at its form.
 
     Raises:
         MalformedError: the bytes are not a value of this shape.

@@ -103,10 +103,12 @@ def open_chunks(key: bytes, context: bytes, sealed: Sequence[bytes], size_bytes:
     """
     if len(sealed) != chunk_count(size_bytes):
         raise UnopenableError(number=len(sealed), count=chunk_count(size_bytes))
+    if len(sealed) == 1:
+        return _open(key, _chunk_context(context, 0, 1), sealed[0], size_bytes)
     chunks = [
         open_chunk(key, context, chunk, number=number, size_bytes=size_bytes) for number, chunk in enumerate(sealed)
     ]
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    return b"".join(chunks)
 
 
 def _chunk_context(context: bytes, number: int, count: int) -> bytes:

@@ -5,6 +5,7 @@ practitioners, and all of NDJSON, where each type has a file of its own. A file 
 import goes on. Sizes are checked before a file is opened, and again while it is unpacked, so that a bomb stops early.
 """
 
+import errno
 import gzip
 import lzma
 import re
@@ -55,7 +56,7 @@ def files_of(path: Path) -> tuple[File, ...]:
     except OSError as error:
         raise UnreadableFileError(place="folder", errno=error.errno or 0) from None
     if not path.is_dir():
-        raise UnreadableFileError(place="folder", errno=0)
+        raise UnreadableFileError(place="folder", errno=errno.ENOENT)
     return tuple(File(each, str(each.relative_to(path))) for each in found)
 
 

@@ -33,6 +33,12 @@ _LAST = (
     .order_by(LOG.c.subject_number.desc())
     .limit(1)
 )
+_LAST_ROOTED = _LAST.where(LOG.c.number <= sa.bindparam("rooted"))
+_ENTRIES = (
+    sa.select(LOG.c.wrapped, LOG.c.number)
+    .where(LOG.c.tag == sa.bindparam("tag"), LOG.c.subject_number > sa.bindparam("after"))
+    .order_by(LOG.c.subject_number)
+)
 _READS = sa.select(sa.func.count()).where(LOG.c.person == sa.bindparam("person"), LOG.c.time > sa.bindparam("since"))
 _BROKEN = sa.select(sa.func.count(LOG.c.request.distinct())).where(
     LOG.c.break_glass, LOG.c.time > sa.bindparam("since")
@@ -86,8 +92,7 @@ class AccessLog:
     def entries(self, subject: SubjectId, after: int = 0) -> list[bytes]:
         """A subject's entries with a higher number, encoded, by rising number."""
         tag = self._store.tag(subject)
-        query = sa.select(LOG.c.wrapped, LOG.c.number).where(LOG.c.tag == tag, LOG.c.subject_number > after)
-        rows = self._store.connection.execute(query.order_by(LOG.c.subject_number)).all()
+        rows = self._store.connection.execute(_ENTRIES, {"tag": tag, "after": after}).all()
         if not rows:
             return []
         return self._store.unwrapped_all(tag, [(wrapped, _context(number)) for wrapped, number in rows])
@@ -181,10 +186,8 @@ class AccessLog:
 
     def _rooted_value(self, tag: bytes) -> bytes:
         """The map's value for a subject at the last root: newer entries are not in it yet."""
-        query = sa.select(LOG.c.subject_number, LOG.c.head).where(
-            LOG.c.tag == tag, LOG.c.number <= self._meta_number("rooted")
-        )
-        row = self._store.connection.execute(query.order_by(LOG.c.subject_number.desc()).limit(1)).first()
+        asked = {"tag": tag, "rooted": self._meta_number("rooted")}
+        row = self._store.connection.execute(_LAST_ROOTED, asked).first()
         return b"" if row is None else encode((row.subject_number, bytes(row.head)))
 
     def _meta_number(self, name: str) -> int:

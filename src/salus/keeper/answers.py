@@ -376,7 +376,7 @@ class Answers:
 def padded(data: bytes) -> bytes:
     """Eight bytes of length, the data, zeros up to a Padmé length of at least 4 KiB."""
     size = max(PADDING_BYTES_MIN, padme(len(data) + 8))
-    return len(data).to_bytes(8, "big") + data + bytes(size - 8 - len(data))
+    return b"".join((len(data).to_bytes(8, "big"), data, bytes(size - 8 - len(data))))
 
 
 def unpadded(data: bytes) -> bytes:

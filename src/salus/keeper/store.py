@@ -96,13 +96,19 @@ LOG = sa.Table(
 )
 sa.Index("log_by_subject", LOG.c.tag, LOG.c.subject_number, unique=True)
 sa.Index("log_by_person", LOG.c.person, LOG.c.time)
-sa.Index("log_by_member", LOG.c.member, LOG.c.time, sqlite_where=LOG.c.break_glass, postgresql_where=LOG.c.break_glass)
+_BROKEN = sa.text("break_glass = 1")  # As SQLite reads the query's own condition: else it walks the whole log.
+sa.Index("log_by_member", LOG.c.member, LOG.c.time, sqlite_where=_BROKEN, postgresql_where=LOG.c.break_glass)
 LOG_PAGES = sa.Table(
     "log_pages",
     metadata,
     sa.Column("key", sa.LargeBinary, primary_key=True),
     sa.Column("value", sa.LargeBinary, nullable=False),
 )
+
+# Built once: these stand in the way of every answer, and of every step along the log's tree.
+_META = sa.select(META.c.value).where(META.c.name == sa.bindparam("name"))
+_SUBJECT_KEY = sa.select(SUBJECTS.c.wrapped_key).where(SUBJECTS.c.tag == sa.bindparam("tag"))
+_PAGE = sa.select(LOG_PAGES.c.value).where(LOG_PAGES.c.key == sa.bindparam("key"))
 
 
 class FormatError(IntegrityError):
@@ -160,7 +166,7 @@ class SubjectStore:
         """The key of a subject, if it is known here."""
         key = self._keys.get(tag)
         if key is None:
-            row = self.connection.execute(sa.select(SUBJECTS.c.wrapped_key).where(SUBJECTS.c.tag == tag)).first()
+            row = self.connection.execute(_SUBJECT_KEY, {"tag": tag}).first()
             if row is None:
                 return None
             key = self._opened(self._kek, row.wrapped_key, b"subject key" + tag)
@@ -239,7 +245,7 @@ class SubjectStore:
 
     def meta(self, name: str) -> bytes | None:
         """A single value."""
-        row = self.connection.execute(sa.select(META.c.value).where(META.c.name == name)).first()
+        row = self.connection.execute(_META, {"name": name}).first()
         return None if row is None else bytes(row.value)
 
     def set_meta(self, name: str, value: bytes) -> None:
@@ -281,7 +287,7 @@ class SqlPages:
         self._store = store
 
     def get(self, key: bytes) -> bytes | None:
-        row = self._store.connection.execute(sa.select(LOG_PAGES.c.value).where(LOG_PAGES.c.key == key)).first()
+        row = self._store.connection.execute(_PAGE, {"key": key}).first()
         return None if row is None else bytes(row.value)
 
     def put(self, key: bytes, value: bytes) -> None:

@@ -21,7 +21,7 @@ class KeyFileError(IntegrityError):
 
 
 class FolderError(UnavailableError):
-    """The folder cannot be written: check its owner and rights, and the space left on the disk."""
+    """The folder cannot be written, or holds already what should be made there."""
 
     code = "node.folder"
 

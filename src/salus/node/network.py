@@ -17,7 +17,7 @@ from salus.contracts.consent import pack_root
 from salus.contracts.members.founding import first_committee, founding
 from salus.contracts.members.messages import Genesis
 from salus.core.clock import Clock
-from salus.core.errors import IntegrityError, SalusError
+from salus.core.errors import IntegrityError, RefusalError, SalusError
 from salus.core.faults import NO_FAULTS, Faults
 from salus.core.ids import ChainId, CommitteeId, MemberId, TimeMs
 from salus.core.wire import decode, encode
@@ -59,8 +59,14 @@ class Settings:
     tend_every_s: float | None = TEND_EVERY_S  # None: only when `tend` is called.
 
 
+class NoNetworkError(RefusalError):
+    """The folder holds no network; `salus up` makes one."""
+
+    code = "node.no_network"
+
+
 class NotANetworkError(IntegrityError):
-    """The folder holds no network of this version; `salus up` makes one."""
+    """The genesis in the folder is damaged, or is that of another version."""
 
     code = "node.not_a_network"
 
@@ -74,6 +80,8 @@ def found(
         FolderError: the folder cannot be written, or holds a network already.
     """
     assert 1 <= len(names) <= MEMBERS_MAX, "A network in one process has 1 to 13 members."
+    if (folder / GENESIS_FILE).exists():
+        raise FolderError(reason="a network is there already")
     keys = {name: make_secrets(folder / "members" / name / "keys").public for name in names}
     now = clock()
     genesis = founding(
@@ -94,10 +102,13 @@ def read_genesis(folder: Path) -> Genesis:
     """The genesis of the network in a folder.
 
     Raises:
-        NotANetworkError: there is none.
+        NoNetworkError: there is none.
+        NotANetworkError: its genesis cannot be read.
     """
     try:
         return decode(Genesis, (folder / GENESIS_FILE).read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        raise NoNetworkError from None
     except (OSError, SalusError):
         raise NotANetworkError from None
 
@@ -109,7 +120,8 @@ class Network:
         """Open the folder's stores.
 
         Raises:
-            NotANetworkError: there is no network here.
+            NoNetworkError: there is no network here.
+            NotANetworkError: its genesis cannot be read.
             FolderInUseError: another process has it open.
         """
         self.folder = folder

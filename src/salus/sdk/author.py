@@ -52,6 +52,7 @@ from salus.sdk.gateway import Gateway, new_id, new_secret, seats_of
 from salus.vault.vault import BlobStore
 
 TERM_BUCKET = 8
+CHANCE_BYTES = 64 + TOKEN_BYTES * TERM_BUCKET  # That one document needs.
 REFUSED_FOR_GOOD = {  # However often it is tried: what the batch would supersede is not there to be superseded.
     error.code for error in (AlreadyOverriddenError, BatchNotFoundError, TargetTwiceError, TargetInOwnBatchError)
 }
@@ -257,10 +258,9 @@ class Author(Dealer):
         )
         draft = _Draft(plan=plan, own={}, fresh=Fresh(blobs={}), places={}, sources=[])
         indices = secrets.SystemRandom().sample(range(LEAVES_PER_BATCH), len(documents))
-        randomness = os.urandom(64 * len(documents))
+        randomness = os.urandom(CHANCE_BYTES * len(documents))  # In one go: asked for each, it costs a step each.
         for place, (document, index) in enumerate(zip(documents, indices, strict=True)):
-            chance = randomness[64 * place : 64 * place + 64]
-            self._add(draft, document, index, key=chance[:32], salt=chance[32:])
+            self._add(draft, document, index, randomness[CHANCE_BYTES * place : CHANCE_BYTES * (place + 1)])
             draft.places[place] = index
         for entries in draft.own.values():
             entries.sort(key=lambda entry: entry.index)
@@ -273,13 +273,15 @@ class Author(Dealer):
         draft.plan = replace(plan, root=root, share_root=share_root, supersedes=supersedes)
         return draft
 
-    def _add(self, draft: _Draft, document: NewDocument, index: int, *, key: bytes, salt: bytes) -> None:
+    def _add(self, draft: _Draft, document: NewDocument, index: int, chance: bytes) -> None:
+        """Seal one document. Of the chance, 32 bytes are its key, 32 the salt of its leaf, the rest fills its terms."""
+        key, salt, filling = chance[:32], chance[32:64], chance[64:]
         record = RecordId(self._gateway.member, draft.plan.batch_id, index)
         chain = self._gateway.chain
         sealed = seal_chunks(key, document_context(chain, record), document.data)
         blobs = tuple(sha256(blob).digest() for blob in sealed)
         draft.fresh.blobs.update(zip(blobs, sealed, strict=True))
-        terms, explicit = self._blinded(document)
+        terms, explicit = self._blinded(document, filling)
         header = Header(
             subject=document.subject,
             record=record,
@@ -297,7 +299,7 @@ class Author(Dealer):
         content = self._store.keyed("content", sha256(document.data).digest())
         draft.sources.append((self._source_key(document.subject, document.source), content, index))
 
-    def _blinded(self, document: NewDocument) -> tuple[tuple[Token, ...], tuple[Token, ...]]:
+    def _blinded(self, document: NewDocument, filling: bytes) -> tuple[tuple[Token, ...], tuple[Token, ...]]:
         link = self._store.link_of(document.subject)
         assert link is not None, "Links were checked before."
         tokens = self._tokens.get((document.subject, link.term_key))
@@ -306,9 +308,9 @@ class Author(Dealer):
                 self._tokens.clear()
             tokens = self._tokens[document.subject, link.term_key] = _Tokens(link.term_key)
         missing = -len(document.terms) % TERM_BUCKET if document.terms else TERM_BUCKET
-        chance = os.urandom(TOKEN_BYTES * missing)  # Filling that repeats would give itself away, and the count.
         terms = [tokens[term] for term in document.terms]
-        terms += [chance[at : at + TOKEN_BYTES] for at in range(0, len(chance), TOKEN_BYTES)]
+        # By chance: filling that repeats would give itself away, and the count.
+        terms += [filling[at : at + TOKEN_BYTES] for at in range(0, TOKEN_BYTES * missing, TOKEN_BYTES)]
         terms.sort()
         return tuple(terms), padded_explicit(tuple([tokens[term] for term in document.explicit]))
 

@@ -4,7 +4,7 @@ Whatever several seats say alike is checked once. A record counts as known when 
 batch on the ledger; who then left it out is judged in `omissions`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
 from hashlib import sha256
@@ -22,8 +22,8 @@ from salus.contracts.records.header import Header, RecordId, leaf
 from salus.contracts.records.reads import batch_of
 from salus.contracts.records.tables import OVERRIDES, Batch
 from salus.core.errors import MalformedError
-from salus.core.ids import BatchId, ChainId, Digest, MemberId, Seat
-from salus.core.wire import decode
+from salus.core.ids import BatchId, ChainId, MemberId, Seat
+from salus.core.wire import decode, reopen
 from salus.crypto.merkle import root_of_many
 from salus.crypto.shares import combine, deal_batch, faulty, threshold
 from salus.keeper.messages import BatchProof, Item
@@ -74,9 +74,10 @@ class Checks:
                 self._spoilt.add((one.member, place))
                 self._findings.accuse(one.member, "wrong_header", items[0][1].record)
                 continue
+            # Overridden by now, though not yet when that seat decided: no lie, and not current either.
+            gone = set() if self._wanted.selection.history else self._batches.overridden(place)
             for item, header in items:
-                # Overridden by now, though not yet when that seat decided: no lie, and not current either.
-                if self._wanted.selection.history or not self._batches.is_overridden(header.record):
+                if header.record.index not in gone:
                     known = self.known.get(header.record)
                     if known is None:
                         known = self.known[header.record] = Known(header, batch, frozenset(item.obligations))
@@ -86,7 +87,7 @@ class Checks:
         grouped: dict[Place, list[tuple[Item, Header]]] = {}
         for data in one.answer.items:
             try:
-                item = decode(Item, data)
+                item = reopen(Item, data)  # All of it is checked against the ledger: its form proves nothing more.
                 header = self._batches.header(item.header)
             except MalformedError:
                 self._findings.accuse(one.member, "wrong_header")
@@ -105,7 +106,8 @@ class Checks:
             self._findings.accuse(one.member, "bad_share", known.header.record)
             return
         known.share_hashes = hashes
-        known.obligations = known.obligations.union(item.obligations)
+        if item.obligations:
+            known.obligations = known.obligations.union(item.obligations)
         known.shares[one.seat] = item.share
 
     def omissions(self, heard: Sequence[Heard]) -> None:
@@ -183,10 +185,8 @@ class _Batches:
     def __init__(self, view: View, wanted: Wanted) -> None:
         self._view = view
         self._committee = wanted.committee
-        self._seen: dict[tuple[MemberId, BatchId, bytes, bytes], Batch | None] = {}
+        self._seen: dict[tuple[object, ...], Batch | None] = {}
         self._headers: dict[bytes, Header] = {}
-        self._leaves: dict[tuple[bytes, bytes], Digest] = {}
-        self._rows: dict[bytes, Digest] = {}
         self._overridden: dict[Place, set[int]] = {}
 
     def header(self, data: bytes) -> Header:
@@ -203,52 +203,39 @@ class _Batches:
     def opened(self, place: Place, items: Sequence[tuple[Item, Header]], proof: BatchProof | None) -> Batch | None:
         """The batch on the ledger that these headers and share hashes open; none if they do not.
 
-        Indices must rise: of two items for one leaf only one would be proved, and the other believed.
+        What several seats say alike is worked out once.
         """
-        indices = [header.record.index for _, header in items]
-        if proof is None or any(one >= other for one, other in pairwise(indices)):
+        if proof is None:
             return None
-        leaves = {header.record.index: self._leaf(item) for item, header in items}
-        rows = {header.record.index: self._row(item.share_hashes) for item, header in items}
-        fingerprint = sha256(b"".join(leaves.values()) + b"".join(rows.values())).digest()
-        key = (*place, fingerprint, sha256(proof.leaf_proof + proof.row_proof).digest())
+        said = tuple([part for item, _ in items for part in (item.header, item.salt, item.share_hashes)])
+        key = (place, proof.leaf_proof, proof.row_proof, said)
         if key not in self._seen:
-            self._seen[key] = self._check(place, leaves, rows, proof)
+            self._seen[key] = self._check(place, items, proof)
         return self._seen[key]
 
-    def is_overridden(self, record: RecordId) -> bool:
-        """Whether another version, or nothing, stands in a record's place."""
-        place = (record.author, record.batch_id)
+    def overridden(self, place: Place) -> set[int]:
+        """Those of a batch in whose place another version, or nothing, stands."""
         found = self._overridden.get(place)
         if found is None:
             found = self._overridden[place] = {key[2] for key, _ in OVERRIDES.items(self._view.state, *place)}
-        return record.index in found
+        return found
 
-    def _check(
-        self, place: Place, leaves: Mapping[int, Digest], rows: Mapping[int, Digest], proof: BatchProof
-    ) -> Batch | None:
+    def _check(self, place: Place, items: Sequence[tuple[Item, Header]], proof: BatchProof) -> Batch | None:
+        """Indices must rise: of two items for one leaf only one would be proved, and the other believed."""
         batch = batch_of(self._view.state, *place)
         if batch is None or batch.committee != self._committee:
             return None
+        indices = [header.record.index for _, header in items]
+        if any(one >= other for one, other in pairwise(indices)):
+            return None
+        leaves = {index: leaf(item.salt, item.header) for index, (item, _) in zip(indices, items, strict=True)}
+        rows = {index: share_row(item.share_hashes) for index, (item, _) in zip(indices, items, strict=True)}
         try:
             is_open = root_of_many(leaves, proof.leaf_proof) == batch.root
             is_shared = root_of_many(rows, proof.row_proof) == batch.share_root
         except MalformedError:
             return None
         return batch if is_open and is_shared else None
-
-    def _leaf(self, item: Item) -> Digest:
-        key = (item.salt, item.header)
-        found = self._leaves.get(key)
-        if found is None:
-            found = self._leaves[key] = leaf(item.salt, item.header)
-        return found
-
-    def _row(self, hashes: bytes) -> Digest:
-        found = self._rows.get(hashes)
-        if found is None:
-            found = self._rows[hashes] = share_row(hashes)
-        return found
 
 
 def _prefix(chain: ChainId, seats: int, place: Place, batch: Batch) -> bytes:

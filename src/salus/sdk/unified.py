@@ -57,7 +57,7 @@ class UnifiedRead:
         self._last: Unified | None = None
         self._policy: Digest | None = None
         self._until: TimeMs | None = None  # When time alone may change a decision.
-        self._shown: dict[tuple[MemberId, BatchId], dict[int, Fate | None]] = {}
+        self._shown: dict[tuple[MemberId, BatchId], dict[int, Fate | None]] = {}  # By index.
         self._looked: Height = 0  # At which nothing that is shown had changed.
         self._news = False
 
@@ -173,9 +173,9 @@ class UnifiedRead:
             return True
         state = self._gateway.view.state
         for (author, batch_id), shown in self._shown.items():
-            fates = {key[2]: override.fate for key, override in OVERRIDES.items(state, author, batch_id)}
-            if any(fates.get(index) is not fate for index, fate in shown.items()):
-                return False
+            overrides = [(key[2], one.fate) for key, one in OVERRIDES.items(state, author, batch_id)]
+            if any(shown.get(index, fate) is not fate for index, fate in overrides):
+                return False  # An override stays; only new ones can differ from what is shown.
         self._looked = height
         return True
 

@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from salus.cli.errors import CustodialError, NoWitnessError
+from salus.cli.errors import AlreadyOwnError, NoWitnessError
 from salus.cli.home import Home
 from salus.cli.identity import StaffName
 from salus.cli.people import Patient
@@ -140,12 +140,12 @@ async def claim(
     same call succeeds 24 hours of block time later, with the very policy that was noticed.
 
     Raises:
-        CustodialError: nobody is custodian: the record is the patient's already.
+        AlreadyOwnError: nobody is custodian: the record is the patient's already.
         NoWitnessError: the witness is not another writer.
         PeerRefusalError: keepers wait for a witness or a day (`keeper.widening_waits`).
     """
     if patient.custodian is None:
-        raise CustodialError(number=patient.number, already="own")
+        raise AlreadyOwnError(number=patient.number)
     cosigner = cosigner_of(home, patient, witness)
     gateway = home.gateway(patient, via)
     version = consent.owned_cell(gateway, patient.wallet).version + 1

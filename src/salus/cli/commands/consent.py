@@ -127,6 +127,9 @@ def revoke(
       salus consent revoke --as patient:1 --all
     """
 
+    if not (rule or to or all_):
+        raise typer.BadParameter("say which: --rule NUMBER, --to MEMBER or --all", param_hint="--rule")
+
     async def act(place: "Home", output: Output) -> None:
         from salus.cli.actions import consents
         from salus.contracts.consent import Effect
@@ -265,7 +268,7 @@ async def _said(
         types=tuple(type_of(word) for word in type_),
         authors=tuple(place.member(name).name for name in author),
     )
-    check_period(said)
+    check_period(said, place.network.settings.clock())
     from dataclasses import replace
 
     return replace(said, readers=await readers_of(place, to, role))

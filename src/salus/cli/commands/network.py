@@ -155,7 +155,12 @@ def _pass_on(app: typer.Typer, name: str, about: str) -> None:
     def passed_on(context: typer.Context) -> int:
         here_only()
         found = getattr(importlib.import_module(f"salus.cli.{name}.command"), name)
-        inner = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+        inner = typer.Typer(
+            add_completion=False,
+            rich_markup_mode=None,
+            pretty_exceptions_enable=False,
+            context_settings={"help_option_names": ["-h", "--help"]},
+        )
         inner.command(name, help=with_examples(found.__doc__))(found)
         code = inner(args=context.args, prog_name=f"salus {name}", standalone_mode=False)
         return code if isinstance(code, int) else 0

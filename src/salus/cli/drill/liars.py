@@ -160,10 +160,10 @@ class LastSeatAuthor(LyingAuthor):
 class OtherKeyAuthor(LyingAuthor):
     """Commits in the header to another key than the one it deals."""
 
-    def _add(self, draft: Draft, document: NewDocument, index: int, *, key: bytes, salt: bytes) -> None:
-        super()._add(draft, document, index, key=key, salt=salt)
+    def _add(self, draft: Draft, document: NewDocument, index: int, chance: bytes) -> None:
+        super()._add(draft, document, index, chance)
         entry = draft.own[document.subject][-1]
-        header = replace(decode(Header, entry.header), key_com=digest_of(key))
+        header = replace(decode(Header, entry.header), key_com=digest_of(entry.key))
         draft.own[document.subject][-1] = replace(entry, header=encode(header))
 
 

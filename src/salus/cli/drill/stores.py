@@ -44,7 +44,7 @@ async def flipped_byte_in_store(world: World) -> Outcome:
     return Outcome("detected", f"keeper.store_corrupt in {tried} tables of two databases")
 
 
-@attack("flipped byte in a keeper's share", guard="salus.keeper.store.unwrap", harmful=True)
+@attack("flipped byte in a keeper's share", guard="salus.keeper.store.unwrap_all", harmful=True)
 async def flipped_byte_in_share(world: World) -> Outcome:
     """A disk turns a bit of what a keeper holds of a patient: it answers no more, and the reader has everything."""
     honest = await _used(world)
