@@ -1,7 +1,6 @@
 """Bad input gets one precise refusal; good input keeps its bytes."""
 
 import json
-import time
 from contextlib import suppress
 
 import pytest
@@ -150,12 +149,10 @@ def test_entries_without_a_resource_are_noted() -> None:
     assert [entry.place for entry in found.entries] == ["entry[1]"]
 
 
-def test_a_large_attachment_passes_in_reasonable_time() -> None:
+def test_a_large_attachment_passes_whole() -> None:
     text = "QUJD" * (8 << 20)
     raw = f'{{"resourceType": "Binary", "contentType": "application/pdf", "data": "{text}"}}'.encode()
-    start = time.perf_counter()
     assert read_bundle(bundle(raw.decode())).entries[0].raw == raw
-    assert time.perf_counter() - start < 10
     with pytest.raises(DuplicateKeyError):
         read_bundle(raw[:-1] + b', "data": "x"}')
 
