@@ -15,7 +15,6 @@ from salus.sdk.author import Author, NewDocument
 from salus.sdk.errors import NothingToSealError
 
 LIVE_WAIT_S = 0.1
-IMPORT_WAIT_S = 2.0
 
 
 @dataclass(slots=True)

@@ -129,22 +129,18 @@ async def change(
 
 async def freeze(gateway: Gateway, wallet: Wallet) -> Height:
     """Stop every use but the patient's own and break-glass, at once and without any keeper."""
-    cell = owned_cell(gateway, wallet)
-    key = wallet.owner_key(cell.version)
-    message = Freeze(
-        cell_id=wallet.cell,
-        version=cell.version,
-        owner_key=key.public,
-        next_owner=wallet.owner_digest(cell.version + 1),
-    )
-    return (await gateway.sponsor(message, witnesses=(key,)))[1]
+    return await _turn(gateway, wallet, Freeze)
 
 
 async def thaw(gateway: Gateway, wallet: Wallet) -> Height:
     """Open a frozen cell again."""
+    return await _turn(gateway, wallet, Thaw)
+
+
+async def _turn(gateway: Gateway, wallet: Wallet, kind: type[Freeze] | type[Thaw]) -> Height:
     cell = owned_cell(gateway, wallet)
     key = wallet.owner_key(cell.version)
-    message = Thaw(
+    message = kind(
         cell_id=wallet.cell,
         version=cell.version,
         owner_key=key.public,
