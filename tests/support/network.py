@@ -65,6 +65,7 @@ class Party:
     validator: SigningKey
     keeper: SigningKey
     opening: OpeningKey
+    tls: SigningKey
 
     @property
     def public(self) -> MemberKeys:
@@ -74,6 +75,7 @@ class Party:
             keeper=self.keeper.public,
             sealing=self.opening.public,
             gateway=self.opening.public,
+            tls=self.tls.public,
         )
 
 
@@ -283,6 +285,7 @@ def party(seed: bytes, member: MemberId) -> Party:
         validator=SigningKey(derive(seed, member, "validator")),
         keeper=SigningKey(derive(seed, member, "keeper")),
         opening=OpeningKey(derive(seed, member, "sealing")),
+        tls=SigningKey(derive(seed, member, "tls")),
     )
 
 

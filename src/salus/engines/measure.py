@@ -144,8 +144,8 @@ class _Keys:
     """A member's keys."""
 
     def __init__(self, number: int) -> None:
-        self.ledger, self.validator, self.keeper = (
-            SigningKey(derive(_SEED, number, duty)) for duty in ("ledger", "validator", "keeper")
+        self.ledger, self.validator, self.keeper, self.tls = (
+            SigningKey(derive(_SEED, number, duty)) for duty in ("ledger", "validator", "keeper", "tls")
         )
         self.sealing = OpeningKey(derive(_SEED, number, "sealing")).public
         self.gateway = OpeningKey(derive(_SEED, number, "gateway")).public
@@ -158,6 +158,7 @@ class _Keys:
             keeper=self.keeper.public,
             sealing=self.sealing,
             gateway=self.gateway,
+            tls=self.tls.public,
         )
 
 

@@ -11,7 +11,7 @@ from salus.crypto.hpke import OpeningKey
 from salus.crypto.signatures import SigningKey
 
 SECRET_BYTES = 32
-DUTIES = ("ledger", "validator", "keeper", "sealing", "gateway", "keeper-kek", "gateway-kek")
+DUTIES = ("ledger", "validator", "keeper", "sealing", "gateway", "tls", "keeper-kek", "gateway-kek")
 
 
 class KeyFileError(IntegrityError):
@@ -35,6 +35,7 @@ class Secrets:
     keeper: SigningKey
     sealing: OpeningKey
     gateway: OpeningKey
+    tls: SigningKey
     keeper_kek: bytes
     gateway_kek: bytes
 
@@ -47,6 +48,7 @@ class Secrets:
             keeper=self.keeper.public,
             sealing=self.sealing.public,
             gateway=self.gateway.public,
+            tls=self.tls.public,
         )
 
 
@@ -78,6 +80,7 @@ def load_secrets(folder: Path) -> Secrets:
         keeper=SigningKey(seeds["keeper"]),
         sealing=OpeningKey(seeds["sealing"]),
         gateway=OpeningKey(seeds["gateway"]),
+        tls=SigningKey(seeds["tls"]),
         keeper_kek=seeds["keeper-kek"],
         gateway_kek=seeds["gateway-kek"],
     )

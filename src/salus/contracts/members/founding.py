@@ -6,6 +6,7 @@ Whoever makes keys (a wizard, a demo, a test) calls this; nothing here draws at 
 from collections.abc import Iterable, Mapping, Sequence
 
 from salus.contracts.members.messages import (
+    Endpoints,
     FoundingCommittee,
     FoundingMember,
     FoundingPack,
@@ -35,6 +36,7 @@ def founding(
     jurisdictions: Mapping[MemberId, str] | None = None,
     quota_bytes: int = QUOTA_BYTES,
     parameters: Parameters | None = None,
+    endpoints: Mapping[MemberId, Endpoints] | None = None,
 ) -> Genesis:
     """Members in the order given, all validating; one committee of the first thirteen, in the same order.
 
@@ -48,6 +50,7 @@ def founding(
             jurisdiction=places.get(member, jurisdiction),
             validator=True,
             quota_bytes=quota_bytes,
+            endpoints=(endpoints or {}).get(member, Endpoints()),
         )
         for member, of in keys.items()
     )

@@ -1,7 +1,13 @@
 """What the network starts from. Proposals and votes join this file when governance does."""
 
+from typing import Annotated
+
+from msgspec import Meta
+
 from salus.core.ids import ChainId, CommitteeId, Digest, Epoch, Name, PublicKey, SealingKey, TimeMs, Unsigned
 from salus.core.wire import Record
+
+Address = Annotated[str, Meta(max_length=253, pattern=r"^([\x21-\x7e]*)\Z")]  # `host:port`; empty where there is none.
 
 
 class MemberKeys(Record, tag="members.keys/1", frozen=True):
@@ -12,6 +18,15 @@ class MemberKeys(Record, tag="members.keys/1", frozen=True):
     keeper: PublicKey  # Signs keeper and vault receipts, answers and log roots.
     sealing: SealingKey  # Envelopes to this member's keeper are sealed to it.
     gateway: SealingKey  # Links and policies for this member as a writer are sealed to it.
+    tls: PublicKey  # Its servers' certificates carry it; peers accept no other.
+
+
+class Endpoints(Record, tag="members.endpoints/1", frozen=True):
+    """Where a member is reached. All empty where members share one process."""
+
+    engine: Address = ""  # The ordering engine's peer address: node id, `@`, host and port.
+    keeper: Address = ""  # Its keeper and vault.
+    gateway: Address = ""  # Links, directory, own log.
 
 
 class FoundingMember(Record, tag="members.founder/1", frozen=True):
@@ -22,6 +37,7 @@ class FoundingMember(Record, tag="members.founder/1", frozen=True):
     jurisdiction: str  # Whose pack of defaults and statute applies, such as `us`.
     validator: bool
     quota_bytes: Unsigned  # Transaction bytes per block that it may sponsor.
+    endpoints: Endpoints = Endpoints()
 
 
 class FoundingCommittee(Record, tag="members.founding_committee/1", frozen=True):

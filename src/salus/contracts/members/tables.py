@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from salus.contracts.members.messages import Committee, MemberKeys, Parameters
+from salus.contracts.members.messages import Committee, Endpoints, MemberKeys, Parameters
 from salus.core.ids import ChainId, CommitteeId, Digest, MemberId, TimeMs, Unsigned, Version
 from salus.core.wire import Record
 from salus.state.keys import Bytes, Text
@@ -17,6 +17,7 @@ class Member(Record, tag="members.member/1", frozen=True):
     jurisdiction: str
     validator: bool
     quota_bytes: Unsigned
+    endpoints: Endpoints
 
 
 class Chain(Record, tag="members.chain/1", frozen=True):

@@ -69,7 +69,7 @@ def genesis(state: State, genesis: Genesis) -> None:
 
 def duties(keys: MemberKeys) -> tuple[bytes, ...]:
     """All public keys of a member."""
-    return (keys.ledger, keys.validator, keys.keeper, keys.sealing)
+    return (keys.ledger, keys.validator, keys.keeper, keys.sealing, keys.tls)
 
 
 def first_repeated(items: Iterable[T]) -> T | None:
@@ -90,7 +90,7 @@ def _check_members(members: tuple[FoundingMember, ...]) -> None:
     if (key := first_repeated(key for founder in members for key in duties(founder.keys))) is not None:
         raise KeyTwiceError(key=key[:32])
     for founder in members:
-        for signing in (founder.keys.ledger, founder.keys.validator, founder.keys.keeper):
+        for signing in (founder.keys.ledger, founder.keys.validator, founder.keys.keeper, founder.keys.tls):
             if not is_sound(signing):
                 raise UnsoundKeyError(member=founder.member, key=signing)
 
@@ -115,6 +115,7 @@ def _admitted(founder: FoundingMember) -> Member:
         jurisdiction=founder.jurisdiction,
         validator=founder.validator,
         quota_bytes=founder.quota_bytes,
+        endpoints=founder.endpoints,
     )
 
 
