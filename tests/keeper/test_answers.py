@@ -10,6 +10,7 @@ from salus.contracts.records.tables import Fate
 from salus.core.errors import MalformedError, SalusError
 from salus.core.ids import HOUR_MS, MINUTE_MS, SECOND_MS
 from salus.core.transport import PeerRefusalError
+from salus.core.transport import ask as call
 from salus.core.wire import decode, encode, replace
 from salus.crypto.hpke import seal
 from salus.crypto.signatures import SigningKey
@@ -27,6 +28,7 @@ from salus.keeper.errors import (
     RequestExpiredError,
     StaleError,
 )
+from salus.keeper.keeper import LogForOwnMember, OwnMemberWantsLog
 from salus.keeper.messages import Answer, Ask, Asking, LogEntry, Person, info
 from salus.sdk import consent
 from salus.sdk.people import dismiss
@@ -456,3 +458,17 @@ async def test_a_request_of_one_subject_shows_nothing_of_another(tmp_path: Path)
         assert shown(await on.view("st-luke", reader, wallets[0])) == [data_of("a")]
         opened = await open_read(on["st-luke"].gateway, reader, on.wanted(wallets[1]))
         assert shown(await opened.ask()) == [data_of("b")]
+
+
+async def test_a_keeper_tells_its_own_member_who_read_a_subject_and_nobody_else(tmp_path: Path) -> None:
+    async with stage(tmp_path) as on:
+        wallet = await on.patient("lakeside", rules=(permit("st-luke"),), by="lakeside")
+        await on.seal("lakeside", wallet, "a")
+        await on.view("st-luke", await on.clinician("st-luke"), wallet)
+        wanted = OwnMemberWantsLog(subject=wallet.subject)
+        for stranger in ("st-luke", "lakeside"):
+            with pytest.raises(PeerRefusalError) as refused:
+                await call(on[stranger].gateway.transport, on["mercy"].name, wanted, LogForOwnMember)
+            assert refused.value.said == PersonError.code
+        told = await call(on["mercy"].gateway.transport, on["mercy"].name, wanted, LogForOwnMember)
+        assert [decode(LogEntry, entry).member for entry in told.entries] == ["st-luke"]

@@ -240,7 +240,7 @@ async def test_the_envelope_itself_is_not_kept(tmp_path: Path) -> None:
 
 def rows(on: Stage, member: str) -> tuple[int, int]:
     """Batches and holdings in a keeper's store."""
-    connection = on[member]._keeper_store.connection
+    connection = on[member].keeping._store.connection
     return tuple(  # type: ignore[return-value]
         connection.execute(sa.select(sa.func.count()).select_from(table)).scalar() for table in (BATCHES, HOLDINGS)
     )

@@ -39,7 +39,7 @@ from tests.node.stage import BTG, TREAT, Stage, documents, permit, shown, stage
 
 
 def count(on: Stage, *tables: sa.Table) -> tuple[int, ...]:
-    connection = on["mercy"]._keeper_store.connection
+    connection = on["mercy"].keeping._store.connection
     return tuple(connection.execute(sa.select(sa.func.count()).select_from(t)).scalar_one() for t in tables)
 
 
@@ -173,9 +173,9 @@ async def test_final_batches_are_not_looked_at_again_when_expired_ones_are_dropp
         await on.seal("mercy", wallet, "a")
         keeper = on["mercy"].keeper
         query = sa.select(BATCHES.c.good_until)
-        assert on["mercy"]._keeper_store.connection.execute(query).scalar_one() > 0
+        assert on["mercy"].keeping._store.connection.execute(query).scalar_one() > 0
         assert keeper.deposits.drop_expired() == 0
-        assert on["mercy"]._keeper_store.connection.execute(query).scalar_one() == 0
+        assert on["mercy"].keeping._store.connection.execute(query).scalar_one() == 0
         await on.wait(GOOD_MS + MINUTE_MS)
         assert keeper.deposits.drop_expired() == 0
         assert len(keeper.deposits.batches()) == 1

@@ -73,7 +73,7 @@ async def test_a_keeper_that_drops_entries_under_an_anchored_root_is_named(tmp_p
         for _ in range(2):
             await on.view("st-luke", reader, wallet)
         await on.network.tend()
-        store = on["lakeside"]._keeper_store
+        store = on["lakeside"].keeping._store
         numbers = [row.number for row in store.connection.execute(sa.select(LOG.c.number).order_by(LOG.c.number))]
         gone = numbers[-1] if cut == "newest" else numbers[1]
         with store.commit("test"):

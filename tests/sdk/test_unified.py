@@ -95,7 +95,7 @@ async def test_keepers_say_that_something_new_is_there(tmp_path: Path) -> None:
         reading = on["st-luke"].reading(await on.clinician("st-luke"), on.wanted(wallet))
         await reading.read()
         await on.seal("mercy", wallet, "b")
-        await asyncio.gather(*on["mercy"]._tasks, *on["lakeside"]._tasks, *on["northgate"]._tasks)
+        await asyncio.gather(*(task for name in ("mercy", "lakeside", "northgate") for task in on[name].keeping._tasks))
         assert not (await reading.read()).from_memory
         assert len((await reading.read()).view.records) == 2
 

@@ -1,10 +1,15 @@
 """What the rest of a member needs of whoever orders transactions."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from salus.contracts.members.messages import Genesis
 from salus.core.ids import Digest, Height
+from salus.engines.layout import StoredBlock
 from salus.engines.receipts import Receipt
+from salus.machine.block import Header
+from salus.machine.view import View
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,3 +42,34 @@ class Engine(Protocol):
         Raises:
             UnavailableError: no final block here holds it.
         """
+
+
+class Ledger(View, Protocol):
+    """A member's own copy of the ledger, for whoever needs more of it than its newest state.
+
+    Promise: what it shows is final here, whole blocks at a time.
+    """
+
+    @property
+    def genesis(self) -> Genesis:
+        """What the network started from."""
+
+    @property
+    def header(self) -> Header:
+        """The newest final header."""
+
+    def listen(self, listener: Callable[[StoredBlock], None]) -> None:
+        """Call this with each block once it is final here."""
+
+    def block(self, height: Height) -> StoredBlock:
+        """A final block.
+
+        Raises:
+            UnavailableError: there is none at this height.
+        """
+
+    def blocks(self, start: Height = 1) -> Iterator[StoredBlock]:
+        """Final blocks from a height on."""
+
+    def inclusion(self, tx_id: Digest) -> Inclusion | None:
+        """Where a transaction became final: where it was accepted, or else where it was refused last."""

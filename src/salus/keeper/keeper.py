@@ -11,7 +11,7 @@ from salus.contracts.consent import Pack, device_handle
 from salus.contracts.reads.messages import LogKind
 from salus.core.clock import Clock
 from salus.core.errors import MalformedError, SalusError
-from salus.core.ids import MINUTE_MS, BatchId, Digest, MemberId, Name
+from salus.core.ids import MINUTE_MS, BatchId, Digest, MemberId, Name, SubjectId
 from salus.core.transport import Door, Transport, ask
 from salus.core.wire import Record, decode, encode
 from salus.crypto.hpke import OpeningKey, seal
@@ -55,6 +55,18 @@ class HeldFound(Record, tag="keeper.held_found/1", frozen=True):
     """Those that are missing here."""
 
     missing: tuple[BatchId, ...]
+
+
+class OwnMemberWantsLog(Record, tag="keeper.own_member_wants_log/1", frozen=True):
+    """A member's gateway asks its own keeper who used a subject's record, as far as this keeper released it."""
+
+    subject: SubjectId
+
+
+class LogForOwnMember(Record, tag="keeper.log_for_own_member/1", frozen=True):
+    """The entries, encoded `LogEntry`s in their order."""
+
+    entries: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +114,7 @@ class Keeper:
         door.answer(PolicyWanted, self.policies.told)
         door.answer(Ask, self.answers.answer)
         door.answer(LogAsk, self.tell_log)
+        door.answer(OwnMemberWantsLog, self._tell_own_member)
 
     def permitted(self, request_id: bytes) -> Permitted | None:
         """What the member's vault may serve for a request."""
@@ -159,6 +172,16 @@ class Keeper:
         self.deposits.drop_expired()
         self.policies.drop_expired()
         self.widenings.tell()
+
+    async def _tell_own_member(self, sender: MemberId, wanted: OwnMemberWantsLog) -> LogForOwnMember:
+        """To anybody but its own member a keeper tells nothing of handles.
+
+        Raises:
+            PersonError: another member asks.
+        """
+        if sender != self._member:
+            raise PersonError(reason="not this keeper's member")
+        return LogForOwnMember(entries=tuple(self.log.entries(wanted.subject)))
 
     async def _missing(self, sender: MemberId, wanted: HeldWanted) -> HeldFound:
         return HeldFound(missing=self.deposits.missing(sender, wanted.batches))

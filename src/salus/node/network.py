@@ -28,8 +28,9 @@ from salus.engines.replica import Replica
 from salus.machine.admission import remembering
 from salus.machine.machine import Machine
 from salus.node.keys import FolderError, load_secrets, make_secrets, write_secret
-from salus.node.local import Switchboard
-from salus.node.member import Member, Tended
+from salus.node.local import LocalTransport, Switchboard
+from salus.node.member import Member
+from salus.node.tending import Tended
 from salus.sdk.packs import shipped_packs
 
 USUAL_NAMES = ("mercy", "st-luke", "lakeside", "northgate")
@@ -142,17 +143,18 @@ class Network:
             clock = self.settings.clock
             self.engine = EmbeddedEngine(replicas, keys, machine, clock, self.settings.heartbeat_s)
             for name, secret in secrets.items():
-                self._members[name] = Member(
+                member = self._members[name] = Member(
                     name,
                     folder / "members" / name,
                     secret,
                     replicas[name],
                     self.engine,
-                    self.switchboard,
+                    LocalTransport(self.switchboard, name),
                     shipped_packs(),
                     clock,
                     self.settings.faults,
                 )
+                self.switchboard.doors[name] = member.door
         except BaseException:
             for replica in replicas.values():
                 replica.close()

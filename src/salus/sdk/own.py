@@ -6,7 +6,7 @@ the ledger too.
 """
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from salus.contracts.cells.reads import cell_of
@@ -18,7 +18,6 @@ from salus.contracts.records.batch import document_context
 from salus.contracts.records.header import Header, RecordId
 from salus.contracts.records.reads import batch_of
 from salus.contracts.records.tables import OVERRIDES, Fate
-from salus.core.errors import UnavailableError
 from salus.core.ids import MINUTE_MS, BatchId, Digest, Signature, SubjectId, TimeMs
 from salus.core.wire import reopen
 from salus.crypto.documents import open_chunks
@@ -27,7 +26,6 @@ from salus.keeper.break_glass import BREAK_GLASS, BREAK_GLASS_MS_MAX, EMERGENCY_
 from salus.keeper.errors import BreakGlassError
 from salus.keeper.messages import LogEntry, Person
 from salus.keeper.persons import Deciders, Persons
-from salus.keeper.policies import Held
 from salus.sdk.author_store import AuthorStore, OwnEntry
 from salus.sdk.errors import NoSuchSubjectError, OldPolicyError
 from salus.sdk.gateway import Gateway
@@ -35,8 +33,6 @@ from salus.sdk.views import Gap, Opened
 from salus.vault.vault import BlobStore
 
 FRESH_MS = MINUTE_MS
-
-Newest = Callable[[SubjectId], Awaitable[Held | None]]  # How the member's own keeper knows a policy in force.
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,26 +62,13 @@ class OwnRecords:
         blobs: BlobStore,
         log: AccessLog,
         packs: Sequence[Pack],
-        newest: Newest,
     ) -> None:
         self._gateway = gateway
         self._store = store
         self._blobs = blobs
         self._log = log
-        self._newest = newest
         self._persons = Persons(gateway.view, gateway.clock)
         self._deciders = Deciders(gateway.view, packs)
-
-    async def refresh(self, subject: SubjectId) -> None:
-        """Bring the copy of a policy up to the one in force, where this member missed it and its keeper has it."""
-        if not self.has_old_policy(subject):
-            return
-        try:
-            held = await self._newest(subject)
-        except UnavailableError:
-            return  # The last one held decides, and what is shown is marked stale.
-        if held is not None:
-            self._store.keep_copy(held.policy)
 
     def has_old_policy(self, subject: SubjectId) -> bool:
         """Whether the copy held of a policy is not the one in force."""

@@ -109,7 +109,6 @@ class UnifiedRead:
         view = await self._open.ask(watch=True)
         if self._cell is None:
             return Unified(view=view, is_stale=False)
-        await self._own.refresh(self._wanted.subject)
         if self._own.has_old_policy(self._wanted.subject):
             await self._desk.fetch_policy(self._wanted.subject, self._wanted.committee)
         return self._joined(view, self._read_own(self._open.opening))

@@ -21,6 +21,7 @@ from salus.contracts.members.reads import member_of
 from salus.contracts.reads.opening import Opening, Selection, to_sign
 from salus.contracts.records.header import Bits, Header, RecordId
 from salus.core.ids import Digest, SubjectId
+from salus.core.transport import ask
 from salus.core.wire import reopen
 from salus.crypto.digests import blind
 from salus.crypto.hpke import OpeningKey
@@ -28,6 +29,7 @@ from salus.fhir.bundle import Bundle, read_bundle
 from salus.fhir.labels import ancestors_of, confidentiality, labels_of
 from salus.fhir.references import Directory, Resolver
 from salus.fhir.terms import terms_of
+from salus.keeper.keeper import LogForOwnMember, OwnMemberWantsLog
 from salus.keeper.messages import LogEntry
 from salus.node.member import Member
 from salus.sdk.author import NewDocument
@@ -70,7 +72,7 @@ async def move(
     opened, request_id = await _open(home, member, who, wrong, record)
     tx_id = None if opened.fate is not None else await member.author.withdraw(record)
     sealed = await _seal(member, opened, wrong, right, corrected or opened.data)
-    return Moved(record, sealed, tx_id, _read_by(home, member, wrong.wallet.subject, record, request_id))
+    return Moved(record, sealed, tx_id, await _read_by(home, member, wrong.wallet.subject, record, request_id))
 
 
 def _find(member: Member, subject: SubjectId, document: str) -> RecordId:
@@ -146,9 +148,11 @@ def _labels(member: Member, header: Header, subject: SubjectId, bundle: Bundle) 
     return ancestors_of(labels_of(entry.resource_type, entry.facts) | borne)
 
 
-def _read_by(home: Home, member: Member, subject: SubjectId, record: RecordId, own_request: bytes) -> tuple[Use, ...]:
-    told = [*member.own_log.entries(subject), *member.keeper.log.entries(subject)]
-    entries = [reopen(LogEntry, data) for data in told]
+async def _read_by(
+    home: Home, member: Member, subject: SubjectId, record: RecordId, own_request: bytes
+) -> tuple[Use, ...]:
+    kept = await ask(member.gateway.transport, member.name, OwnMemberWantsLog(subject=subject), LogForOwnMember)
+    entries = [reopen(LogEntry, data) for data in (*member.own_log.entries(subject), *kept.entries)]
     requests = {e.request_id for e in entries if record in released_in(e)} - {own_request}
     uses = uses_of(home, [entry for entry in entries if entry.request_id in requests])
     return tuple(use for use in uses if use.reason != REASON)

@@ -1,0 +1,113 @@
+"""The half of a member that its own people use: it seals, reads, opens its own records, and takes links and policies.
+
+It runs in the member's process on the embedded engine, and in a process of its own between machines.
+
+    gateway.db   plans, own keys, links, directory, own log
+    vault/       own packs of ciphertext, in the folder that the member's vault serves
+"""
+
+from pathlib import Path
+from weakref import WeakSet
+
+from salus.contracts.consent import Pack
+from salus.contracts.members.reads import members_of
+from salus.contracts.reads.messages import LogKind
+from salus.contracts.records.reads import batch_of
+from salus.core.clock import Clock
+from salus.core.faults import NO_FAULTS, Faults
+from salus.core.ids import HOUR_MS, MemberId, TimeMs
+from salus.core.transport import Door, Transport
+from salus.engines.engine import Ledger
+from salus.engines.layout import StoredBlock
+from salus.keeper.access_log import AccessLog, anchor
+from salus.keeper.store import sqlite_engine
+from salus.machine.sponsor import Sponsor
+from salus.node.keys import Secrets
+from salus.node.tending import Tended
+from salus.sdk.author import Author
+from salus.sdk.author_store import AuthorStore
+from salus.sdk.desk import Desk
+from salus.sdk.directory import Directory
+from salus.sdk.gateway import Gateway
+from salus.sdk.own import OwnRecords
+from salus.sdk.reader import Reader, Wanted
+from salus.sdk.unified import UnifiedRead
+from salus.vault.vault import GOOD_MS, BlobStore
+
+
+class GatewaySide:
+    """A member's gateway, running. Not for two threads."""
+
+    def __init__(
+        self,
+        name: MemberId,
+        folder: Path,
+        secrets: Secrets,
+        ledger: Ledger,
+        transport: Transport,
+        sponsor: Sponsor,
+        packs: tuple[Pack, ...],
+        clock: Clock,
+        faults: Faults = NO_FAULTS,
+    ) -> None:
+        self.name = name
+        self.folder = folder
+        self.secrets = secrets
+        self.ledger = ledger
+        self.clock = clock
+        self._readings: WeakSet[UnifiedRead] = WeakSet()
+        self._tidied: TimeMs = 0
+        self.gateway = Gateway(name, ledger, transport, sponsor, secrets.ledger, clock)
+        self.store = AuthorStore(sqlite_engine(folder / "gateway.db"), secrets.gateway_kek, faults)
+        self.blobs = BlobStore(folder / "vault", faults=faults)
+        self.own_log = AccessLog(name, self.store, clock)
+        self.author = Author(self.gateway, self.store, self.blobs)
+        self.own = OwnRecords(self.gateway, self.store, self.blobs, self.own_log, packs)
+        self.desk = Desk(self.gateway, self.store, self.own_log, secrets.gateway)
+        self.directory = Directory(self.gateway, self.store)
+        ledger.listen(self._block_arrived)
+
+    def open_door(self, door: Door) -> None:
+        """Let a door lead here."""
+        self.desk.open_door(door)
+        self.directory.open_door(door)
+
+    @property
+    def peers(self) -> list[MemberId]:
+        """All other members."""
+        return [member for member in members_of(self.ledger.state) if member != self.name]
+
+    def reading(self, reader: Reader, wanted: Wanted, second: Reader | None = None) -> UnifiedRead:
+        """An open read through this member's gateway."""
+        copy = self.store.copy(wanted.subject)
+        cell = None if copy is None else copy[0].cell
+        reading = UnifiedRead(self.gateway, self.own, self.desk, reader, wanted, cell, second)
+        self._readings.add(reading)
+        return reading
+
+    async def tend(self) -> Tended:
+        """What is due: the own log's root onto the ledger, batches to seats that miss them."""
+        roots = int(await anchor(self.own_log, LogKind.AUTHOR, self.ledger, self.gateway.sponsor))
+        self._drop_orphans()
+        await self.author.resume()
+        return Tended(log_roots=roots, batches_made_durable=await self.author.work_outbox())
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        self.gateway.close()
+        self.store.close()
+
+    def _drop_orphans(self) -> None:
+        """Drop own packs of batches that did not become final in time and whose plan was given up."""
+        if self.clock() - self._tidied < HOUR_MS:
+            return
+        self._tidied = self.clock()
+        state, due = self.ledger.state, self.ledger.time - GOOD_MS
+        for author, batch_id, written in list(self.blobs.packs()):
+            is_orphan = author == self.name and written < due and self.store.plan(batch_id) is None
+            if is_orphan and batch_of(state, author, batch_id) is None:
+                self.blobs.drop(author, batch_id)
+
+    def _block_arrived(self, _stored: StoredBlock) -> None:
+        for reading in list(self._readings):
+            reading.forget_if_changed()

@@ -1,0 +1,133 @@
+"""The half of a member that others ask for shares and ciphertext: its keeper and its vault, behind one door.
+
+It runs in the member's process on the embedded engine, and in a process of its own between machines.
+
+    keeper.db   wrapped shares, policies, access log
+    vault/      packs of ciphertext
+"""
+
+import asyncio
+from pathlib import Path
+
+from salus.contracts.consent import Pack
+from salus.contracts.members.reads import committee_of
+from salus.contracts.records.messages import Anchor
+from salus.contracts.records.reads import batch_of
+from salus.core.clock import Clock
+from salus.core.errors import SalusError
+from salus.core.faults import NO_FAULTS, Faults
+from salus.core.ids import HOUR_MS, BatchId, Digest, MemberId, RequestId, TimeMs
+from salus.core.transport import Door, Transport
+from salus.engines.engine import Ledger
+from salus.engines.layout import StoredBlock
+from salus.keeper.keeper import Keeper, KeeperKeys
+from salus.keeper.store import SubjectStore, sqlite_engine
+from salus.machine.sponsor import Sponsor
+from salus.node.keys import Secrets
+from salus.node.tending import Tended
+from salus.vault.places import keepers_of
+from salus.vault.vault import GOOD_MS, BlobStore, Vault
+
+
+class KeeperSide:
+    """A member's keeper and vault, running. Not for two threads."""
+
+    def __init__(
+        self,
+        name: MemberId,
+        folder: Path,
+        secrets: Secrets,
+        ledger: Ledger,
+        transport: Transport,
+        sponsor: Sponsor,
+        packs: tuple[Pack, ...],
+        clock: Clock,
+        faults: Faults = NO_FAULTS,
+        blobs: BlobStore | None = None,
+    ) -> None:
+        """Open the folder's stores; `blobs` is its vault where it is open already."""
+        self.name = name
+        self._ledger = ledger
+        self._sponsor = sponsor
+        self._clock = clock
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._tidied: TimeMs = 0
+        self._store = SubjectStore(sqlite_engine(folder / "keeper.db"), secrets.keeper_kek, faults=faults)
+        keys = KeeperKeys(opening=secrets.sealing, signing=secrets.keeper)
+        self.keeper = Keeper(name, self._store, ledger, transport, keys, packs, clock)
+        self.blobs = blobs or BlobStore(folder / "vault", faults=faults)
+        self.vault = Vault(
+            name, ledger.chain, self.blobs, transport, secrets.keeper, self._permits, self._seat_members, clock
+        )
+        ledger.listen(self._block_arrived)
+
+    def open_door(self, door: Door) -> None:
+        """Let a door lead here."""
+        self.keeper.open_door(door)
+        self.vault.open_door(door)
+
+    async def tend(self) -> Tended:
+        """What is due: the log's root onto the ledger, expired deposits and orphaned packs out."""
+        roots = int(await self.keeper.anchor_log(self._sponsor))
+        self.keeper.tick()
+        self._drop_orphans()
+        return Tended(log_roots=roots)
+
+    async def scrub(self) -> int:
+        """Check every blob that this vault is to keep, and mend what is lost or wrong; how many were mended."""
+        mended = 0
+        for author, batch_id in self.keeper.deposits.batches():
+            members = self._seat_members(author, batch_id)
+            digests = [
+                digest
+                for digest in self.keeper.deposits.blobs_in(author, batch_id)
+                if self.name == author or self.name in keepers_of(digest, members)
+            ]
+            peers = [member for member in dict.fromkeys([*members, author]) if member != self.name]
+            mended += await self.vault.repair(author, batch_id, digests, peers)
+        return mended
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        for task in self._tasks:
+            task.cancel()
+        self.keeper.close()
+        self._store.close()
+
+    def _drop_orphans(self) -> None:
+        """Drop others' packs of batches that did not become final in time. A member's own are its gateway's to drop:
+        a plan of its own may still go on."""
+        if self._clock() - self._tidied < HOUR_MS:
+            return
+        self._tidied = self._clock()
+        state, due = self._ledger.state, self._ledger.time - GOOD_MS
+        for author, batch_id, written in list(self.blobs.packs()):
+            if author != self.name and written < due and batch_of(state, author, batch_id) is None:
+                self.blobs.drop(author, batch_id)
+
+    def _permits(self, sender: MemberId, request_id: RequestId) -> frozenset[Digest]:
+        permitted = self.keeper.permitted(request_id)
+        if permitted is None or permitted.member != sender or self._clock() >= permitted.expires:
+            return frozenset()
+        return permitted.blobs
+
+    def _seat_members(self, author: MemberId, batch_id: BatchId) -> tuple[MemberId, ...]:
+        batch = batch_of(self._ledger.state, author, batch_id)
+        committee = None if batch is None else committee_of(self._ledger.state, batch.committee)
+        return () if committee is None else tuple(holder.member for holder in committee.seats)
+
+    def _block_arrived(self, stored: StoredBlock) -> None:
+        if not self.keeper.answers.watched:
+            return
+        accepted = self._ledger.accepted(stored.header.height)
+        batches = [(sponsor, message.batch_id) for sponsor, message in accepted if isinstance(message, Anchor)]
+        if batches:
+            task = asyncio.get_running_loop().create_task(self._notify(batches))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _notify(self, batches: list[tuple[MemberId, BatchId]]) -> None:
+        try:
+            await self.keeper.block_arrived(batches)
+        except SalusError:
+            return  # The reader asks again by itself.
