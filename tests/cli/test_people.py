@@ -18,7 +18,7 @@ from salus.core.errors import UnavailableError
 from salus.core.ids import DAY_MS, MemberId, TimeMs
 from salus.core.transport import PeerRefusalError
 from salus.node.keys import KeyFileError
-from salus.node.network import Settings
+from salus.node.settings import Settings
 from salus.sdk.author import NewDocument
 
 EVIDENCE = bytes(range(32))

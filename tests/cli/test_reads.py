@@ -16,7 +16,7 @@ from salus.cli.identity import who
 from salus.cli.output import Output, Screen
 from salus.contracts.records.header import RecordId
 from salus.core.ids import MemberId
-from salus.node.network import Settings
+from salus.node.settings import Settings
 from salus.sdk.author import NewDocument
 from salus.sdk.views import Accusation, Gap
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from salus.cli.home import Home, found_home
-from salus.node.network import Settings
+from salus.node.settings import Settings
 
 Write = Callable[..., Path]
 

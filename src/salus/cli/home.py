@@ -15,8 +15,10 @@ from pathlib import Path
 from salus.cli.identity import PatientName, Who
 from salus.cli.people import Patient, People, reader_of
 from salus.contracts.members.messages import Genesis
-from salus.node.member import Member
-from salus.node.network import Network, Settings, found, usual_names
+from salus.node.gateway_side import GatewaySide
+from salus.node.hosted import Hosted
+from salus.node.network import Network, found, usual_names
+from salus.node.settings import Settings
 from salus.sdk.gateway import Gateway
 from salus.sdk.reader import Reader
 
@@ -36,7 +38,7 @@ def found_home(folder: Path, members: int = MEMBERS, jurisdiction: str = "us") -
 class Home:
     """A running network and its people."""
 
-    network: Network
+    network: Hosted
     people: People
 
     @staticmethod
@@ -56,11 +58,17 @@ class Home:
                 people.close()
 
     @property
+    def simulated(self) -> Network:
+        """The network, for whoever puts whole members through trouble, as the demo does, on the embedded engine."""
+        assert isinstance(self.network, Network), "Only whole members of one process can be taken down or made to lie."
+        return self.network
+
+    @property
     def folder(self) -> Path:
         """Where it lies."""
         return self.network.folder
 
-    def member(self, name: str) -> Member:
+    def member(self, name: str) -> GatewaySide:
         """A member of the network.
 
         Raises:
@@ -81,7 +89,7 @@ class Home:
         usual = patient.custodian or next(iter(patient.writers), self.network.members[0].name)
         return self.member(via or usual).gateway
 
-    async def reader(self, who: Who, via: str | None = None) -> tuple[Member, Reader]:
+    async def reader(self, who: Who, via: str | None = None) -> tuple[GatewaySide, Reader]:
         """A person as one who reads, and the member through which they do.
 
         Raises:

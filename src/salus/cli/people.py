@@ -17,9 +17,9 @@ from salus.core.errors import MalformedError
 from salus.core.ids import CellId, CredentialId, Digest, MemberId
 from salus.core.wire import decode, encode
 from salus.crypto.errors import UnopenableError
+from salus.node.gateway_side import GatewaySide
+from salus.node.hosted import Hosted
 from salus.node.keys import FolderError, KeyFileError, write_secret
-from salus.node.member import Member
-from salus.node.network import Network
 from salus.sdk.people import Person, employ
 from salus.sdk.reader import Reader
 from salus.sdk.wallet import Wallet
@@ -47,7 +47,7 @@ class Patient:
 class People:
     """All people of one folder. Not for two threads."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Hosted) -> None:
         self._network = network
         self._folder = network.folder / "people"
         self.register = Register(self._folder)
@@ -93,7 +93,7 @@ class People:
                 return f"{person.name}@{person.member}"
         return None
 
-    def member(self, name: str) -> Member:
+    def member(self, name: str) -> GatewaySide:
         """A member of this network.
 
         Raises:

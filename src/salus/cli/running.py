@@ -77,7 +77,7 @@ def parsed(parse: Callable[[], object]) -> Job | None:
 
 async def _alone(folder: Path, act: Act, output: Output) -> None:
     from salus.cli.home import Home
-    from salus.node.network import Settings
+    from salus.node.settings import Settings
 
     async with Home.open(folder, Settings(tend_every_s=None)) as home:
         await home.network.tend()  # An overdue log root would keep keepers from answering.

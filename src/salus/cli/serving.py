@@ -17,7 +17,7 @@ from salus.cli.socket import REQUEST_BYTES_MAX, line_of, make_room, socket_path
 from salus.cli.told import USAGE, tell
 from salus.core.errors import SalusError
 from salus.engines.lmdb_errors import FolderInUseError
-from salus.node.network import Settings
+from salus.node.settings import Settings
 
 INTERNAL = 70  # BSD's EX_SOFTWARE: a fault of ours, whose details stay in the network's own terminal.
 
@@ -98,8 +98,8 @@ async def _until_stopped(home: Home, stop: asyncio.Event) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(1.0):
                 await stop.wait()
-        if home.network.engine.failure is not None:
-            raise home.network.engine.failure
+        if home.network.failure is not None:
+            raise home.network.failure
 
 
 def _announce(home: Home, path: Path, output: Output) -> None:

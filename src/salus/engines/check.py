@@ -23,6 +23,7 @@ from salus.contracts.members.messages import Genesis
 from salus.core.errors import IntegrityError, MalformedError, SalusError
 from salus.core.ids import NO_DIGEST, Digest, Height, MemberId
 from salus.core.wire import encode
+from salus.engines.engine import Ledger
 from salus.engines.layout import (
     BLOCKS_PREFIX,
     GENESIS_KEY,
@@ -34,7 +35,7 @@ from salus.engines.layout import (
 )
 from salus.engines.lmdb_store import LmdbStore, Snapshot, check_file
 from salus.engines.receipts import ReceiptError, check_votes, validators_of
-from salus.engines.replica import Replica, genesis_header, no_cyclic_collector
+from salus.engines.replica import genesis_header, no_cyclic_collector
 from salus.machine.admission import remembering
 from salus.machine.block import Header, header_id, header_of
 from salus.machine.invariants import invariants
@@ -102,7 +103,7 @@ def check_folder(folder: Path, member: MemberId, genesis: Genesis, progress: Pro
         return Report(member=member, differences=[Difference("file", 0, error.code)])
 
 
-def check_ledger(replica: Replica, progress: Progress | None = None) -> Report:
+def check_ledger(replica: Ledger, progress: Progress | None = None) -> Report:
     """Check the ledger of a running member, as of one moment."""
     return check_store(replica.values_and_tree, replica.member, replica.genesis, progress)
 

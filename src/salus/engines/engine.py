@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from salus.contracts.members.messages import Genesis
-from salus.core.ids import Digest, Height
+from salus.core.ids import Digest, Height, MemberId
 from salus.engines.layout import StoredBlock
+from salus.engines.lmdb_store import LmdbStore
 from salus.engines.receipts import Receipt
 from salus.machine.block import Header
 from salus.machine.view import View
@@ -49,6 +50,14 @@ class Ledger(View, Protocol):
 
     Promise: what it shows is final here, whole blocks at a time.
     """
+
+    @property
+    def member(self) -> MemberId:
+        """Whose copy it is."""
+
+    @property
+    def values_and_tree(self) -> LmdbStore:
+        """The store beneath, for `salus ledger check`."""
 
     @property
     def genesis(self) -> Genesis:

@@ -78,8 +78,8 @@ class Replica:
     def __init__(
         self, member: MemberId, genesis: Genesis, store: LmdbStore, machine: Machine, faults: Faults = NO_FAULTS
     ) -> None:
-        self.member = member
-        self.genesis = genesis
+        self._member = member
+        self._genesis = genesis
         self._store = store
         self._machine = machine
         self._faults = faults
@@ -109,6 +109,16 @@ class Replica:
             self._store.put(GENESIS_KEY, encode(self.genesis))
             self._store.put(NEWEST_KEY, encode(header))
         return header
+
+    @property
+    def member(self) -> MemberId:
+        """Whose copy it is."""
+        return self._member
+
+    @property
+    def genesis(self) -> Genesis:
+        """What the network started from."""
+        return self._genesis
 
     @property
     def chain(self) -> ChainId:

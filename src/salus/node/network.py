@@ -8,9 +8,7 @@ Each member has its own keys, stores, clock and view of the ledger; they talk th
 """
 
 import asyncio
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from salus.contracts.consent import pack_root
@@ -18,11 +16,10 @@ from salus.contracts.members.founding import first_committee, founding
 from salus.contracts.members.messages import Genesis
 from salus.core.clock import Clock
 from salus.core.errors import IntegrityError, RefusalError, SalusError
-from salus.core.faults import NO_FAULTS, Faults
-from salus.core.ids import ChainId, CommitteeId, MemberId, TimeMs
+from salus.core.ids import ChainId, CommitteeId, Digest, MemberId
 from salus.core.wire import decode, encode
 from salus.crypto import signatures
-from salus.engines.embedded import HEARTBEAT_S, EmbeddedEngine
+from salus.engines.embedded import EmbeddedEngine
 from salus.engines.lmdb_store import LmdbStore
 from salus.engines.replica import Replica
 from salus.machine.admission import remembering
@@ -30,34 +27,19 @@ from salus.machine.machine import Machine
 from salus.node.keys import FolderError, load_secrets, make_secrets, write_secret
 from salus.node.local import LocalTransport, Switchboard
 from salus.node.member import Member
+from salus.node.settings import Settings, system_clock
 from salus.node.tending import Tended
 from salus.sdk.packs import shipped_packs
 
 USUAL_NAMES = ("mercy", "st-luke", "lakeside", "northgate")
 MEMBERS_MAX = 13
 GENESIS_FILE = "genesis"
-TEND_EVERY_S = 10.0
-
-
-def system_clock() -> TimeMs:
-    """This machine's time."""
-    return time.time_ns() // 1_000_000
 
 
 def usual_names(count: int) -> list[MemberId]:
     """Names for a demo network of this many members."""
     more = [f"hospital-{number}" for number in range(len(USUAL_NAMES) + 1, count + 1)]
     return [MemberId(name) for name in [*USUAL_NAMES[:count], *more]]
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What a network may be opened with. The defaults are for people; tests turn clocks and plug faults in."""
-
-    clock: Clock = system_clock
-    heartbeat_s: float = HEARTBEAT_S
-    faults: Faults = NO_FAULTS
-    tend_every_s: float | None = TEND_EVERY_S  # None: only when `tend` is called.
 
 
 class NoNetworkError(RefusalError):
@@ -115,7 +97,7 @@ def read_genesis(folder: Path) -> Genesis:
 
 
 class Network:
-    """Members of one process, running. Use as `async with Network(folder) as network`."""
+    """Whole members of one process, running; satisfies `Hosted`. Use as `async with Network(folder) as network`."""
 
     def __init__(self, folder: Path, settings: Settings | None = None) -> None:
         """Open the folder's stores.
@@ -177,6 +159,20 @@ class Network:
 
     def __contains__(self, name: str) -> bool:
         return name in self._members
+
+    @property
+    def ledger(self) -> Replica:
+        """The copy that is furthest."""
+        return self.engine.newest()
+
+    @property
+    def failure(self) -> BaseException | None:
+        """Why the engine makes no more blocks."""
+        return self.engine.failure
+
+    async def receipt(self, tx_id: Digest) -> bytes:
+        """See `Hosted.receipt`."""
+        return encode(self.engine.receipt(tx_id))
 
     async def start(self) -> None:
         """Catch up, make blocks, finish what a crash left unfinished, and keep tending."""

@@ -8,7 +8,7 @@ from salus.cli.home import Home
 from salus.contracts.members.messages import Genesis
 from salus.core.errors import MalformedError
 from salus.core.ids import Digest, Height, TimeMs
-from salus.core.wire import decode, encode
+from salus.core.wire import decode
 from salus.engines.layout import StoredBlock
 from salus.engines.receipts import Receipt, check_receipt
 from salus.engines.replica import NotFoundError
@@ -56,7 +56,7 @@ class Verified:
 
 def newest_blocks(home: Home, count: int) -> list[BlockLine]:
     """The newest blocks that hold transactions, newest first; heartbeats are passed over."""
-    replica = home.network.engine.newest()
+    replica = home.network.ledger
     found: list[BlockLine] = []
     for height in range(replica.height, 0, -1):
         stored = replica.block(height)
@@ -74,12 +74,12 @@ def block_at(home: Home, height: Height) -> BlockLine:
         UnknownTransactionError: the ledger is not that high.
     """
     try:
-        return _line(home.network.engine.newest().block(height))
+        return _line(home.network.ledger.block(height))
     except NotFoundError:
-        raise UnknownTransactionError(height=height, newest=home.network.engine.newest().height) from None
+        raise UnknownTransactionError(height=height, newest=home.network.ledger.height) from None
 
 
-def receipt_of(home: Home, tx_id: str) -> tuple[Digest, bytes]:
+async def receipt_of(home: Home, tx_id: str) -> tuple[Digest, bytes]:
     """The receipt of a transaction, by its id or how it begins (among the newest 10,000 blocks).
 
     Raises:
@@ -87,7 +87,7 @@ def receipt_of(home: Home, tx_id: str) -> tuple[Digest, bytes]:
     """
     whole = _whole_id(home, tx_id.strip().lower())
     try:
-        return whole, encode(home.network.engine.receipt(whole))
+        return whole, await home.network.receipt(whole)
     except NotFoundError:
         raise UnknownTransactionError(tx_id=tx_id) from None
 
@@ -98,8 +98,10 @@ def block_of(home: Home, tx_id: str) -> BlockLine:
     Raises:
         UnknownTransactionError: as `receipt_of`.
     """
-    _, data = receipt_of(home, tx_id)
-    return block_at(home, decode(Receipt, data).header.height)
+    found = home.network.ledger.inclusion(_whole_id(home, tx_id.strip().lower()))
+    if found is None:
+        raise UnknownTransactionError(tx_id=tx_id)
+    return block_at(home, found.height)
 
 
 def verify_file(receipt: Path, genesis: Path) -> Verified:
@@ -162,7 +164,7 @@ def tx_of(home: Home, height: Height, tag: str) -> Digest | None:
     """The transaction of a block that carried a message of this kind; None where several did."""
     if height < 1:
         return None
-    line = _line(home.network.engine.newest().block(height))
+    line = _line(home.network.ledger.block(height))
     found = [one.tx_id for one in line.transactions if any(name.startswith(tag) for name in one.messages)]
     return found[0] if len(found) == 1 else None
 
@@ -197,7 +199,7 @@ def _whole_id(home: Home, text: str) -> Digest:
             return bytes.fromhex(text)
     except ValueError:
         raise UnknownTransactionError(tx_id=text) from None
-    replica = home.network.engine.newest()
+    replica = home.network.ledger
     found: set[Digest] = set()
     if len(text) >= 6:
         for height in range(replica.height, max(0, replica.height - _SEARCHED_BLOCKS), -1):

@@ -31,7 +31,7 @@ from salus.fhir.references import Directory, Resolver
 from salus.fhir.terms import terms_of
 from salus.keeper.keeper import LogForOwnMember, OwnMemberWantsLog
 from salus.keeper.messages import LogEntry
-from salus.node.member import Member
+from salus.node.gateway_side import GatewaySide
 from salus.sdk.author import NewDocument
 from salus.sdk.errors import NoSuchSubjectError
 from salus.sdk.gateway import new_id, new_secret
@@ -75,7 +75,7 @@ async def move(
     return Moved(record, sealed, tx_id, await _read_by(home, member, wrong.wallet.subject, record, request_id))
 
 
-def _find(member: Member, subject: SubjectId, document: str) -> RecordId:
+def _find(member: GatewaySide, subject: SubjectId, document: str) -> RecordId:
     """The own record that this id means."""
     version = member.author.version_of(subject, document)
     if version is not None:
@@ -89,7 +89,9 @@ def _find(member: Member, subject: SubjectId, document: str) -> RecordId:
     return found[0]
 
 
-async def _open(home: Home, member: Member, who: StaffName, wrong: Patient, record: RecordId) -> tuple[Opened, bytes]:
+async def _open(
+    home: Home, member: GatewaySide, who: StaffName, wrong: Patient, record: RecordId
+) -> tuple[Opened, bytes]:
     """Open an own document as the person, logged under a request of its own."""
     reader = reader_of(await home.people.staff(who))
     opening = Opening(
@@ -111,7 +113,7 @@ async def _open(home: Home, member: Member, who: StaffName, wrong: Patient, reco
     return view.records[0], opening.request_id
 
 
-async def _seal(member: Member, opened: Opened, wrong: Patient, right: Patient, data: bytes) -> RecordId:
+async def _seal(member: GatewaySide, opened: Opened, wrong: Patient, right: Patient, data: bytes) -> RecordId:
     bundle = read_bundle(data)
     entry = bundle.entries[0]
     subject = right.wallet.subject
@@ -136,7 +138,7 @@ async def _seal(member: Member, opened: Opened, wrong: Patient, right: Patient, 
     return batch.records[0]
 
 
-def _labels(member: Member, header: Header, subject: SubjectId, bundle: Bundle) -> frozenset[str]:
+def _labels(member: GatewaySide, header: Header, subject: SubjectId, bundle: Bundle) -> frozenset[str]:
     """The document's labels: by its own codes, and those it bore, which this author can still tell by its own key.
 
     A label may come from the visit that the document told of, which its bytes alone no longer say.
@@ -149,7 +151,7 @@ def _labels(member: Member, header: Header, subject: SubjectId, bundle: Bundle) 
 
 
 async def _read_by(
-    home: Home, member: Member, subject: SubjectId, record: RecordId, own_request: bytes
+    home: Home, member: GatewaySide, subject: SubjectId, record: RecordId, own_request: bytes
 ) -> tuple[Use, ...]:
     kept = await ask(member.gateway.transport, member.name, OwnMemberWantsLog(subject=subject), LogForOwnMember)
     entries = [reopen(LogEntry, data) for data in (*member.own_log.entries(subject), *kept.entries)]

@@ -14,7 +14,7 @@ from salus.contracts.records.header import RecordId
 from salus.contracts.records.tables import Fate
 from salus.core.ids import Height, MemberId, Purpose, TimeMs
 from salus.keeper.messages import LogEntry
-from salus.node.member import Member
+from salus.node.gateway_side import GatewaySide
 from salus.sdk.patient_log import LogFault, read_log
 from salus.sdk.reader import Reader, Wanted
 from salus.sdk.unified import Unified
@@ -138,7 +138,7 @@ async def break_glass(
 
 
 async def read_record(
-    home: Home, member: Member, reader: Reader, wanted: Wanted, second: Reader | None = None
+    home: Home, member: GatewaySide, reader: Reader, wanted: Wanted, second: Reader | None = None
 ) -> Record:
     """One read through a member, put into rows."""
     return record_of(await member.reading(reader, wanted, second).read())

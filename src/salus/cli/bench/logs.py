@@ -20,7 +20,7 @@ from salus.keeper.access_log import row_of
 from salus.keeper.messages import LogEntry, log_entry_digest
 from salus.keeper.store import LOG, SubjectStore, sqlite_engine, upsert
 from salus.node.keys import load_secrets
-from salus.node.network import system_clock
+from salus.node.settings import system_clock
 from salus.sdk.patient_log import read_log
 
 NAME = "log"

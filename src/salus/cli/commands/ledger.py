@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from salus.cli.actions.ledger import BlockLine, Verified
     from salus.cli.home import Home
     from salus.engines.check import Report
-    from salus.engines.replica import Replica
+    from salus.engines.engine import Ledger
 
 _ID_SHOWN = 16
 _LOOK_EVERY_S = 0.1
@@ -54,7 +54,7 @@ def show(
             lines = [ledger.block_of(place, tx)]
         else:
             lines = ledger.newest_blocks(place, count)
-        newest = place.network.engine.newest()
+        newest = place.network.ledger
         members = [member.name for member in place.network.members]
         output.say(f"{newest.chain}: {len(members)} members ({', '.join(members)}), {newest.height} blocks.")
         rows = [
@@ -84,7 +84,7 @@ def check(
         names = [place.member(name).name for name in member] or [one.name for one in place.network.members]
         found: list[dict[str, object]] = []
         for name in names:
-            report = await _checked(place.member(name).replica, output)
+            report = await _checked(place.member(name).ledger, output)
             sound = "sound" if report.is_sound else "NOT SOUND"
             output.say(f"{name}: {sound}; {report.height} blocks, {report.transactions} transactions replayed.")
             wrong = [{"what": one.what, "height": one.height, "detail": one.detail} for one in report.differences]
@@ -98,15 +98,15 @@ def check(
     run(act, home, as_json)
 
 
-async def _checked(replica: "Replica", output: Output) -> "Report":
+async def _checked(copy: "Ledger", output: Output) -> "Report":
     """Check one copy in a thread, so that whoever uses this network meanwhile is not kept waiting."""
     import asyncio
 
     from salus.engines.check import check_ledger
 
     at = [0]
-    checking = asyncio.create_task(asyncio.to_thread(check_ledger, replica, lambda done, _: at.__setitem__(0, done)))
-    with output.progress(f"blocks of {replica.member}", replica.height) as progress:
+    checking = asyncio.create_task(asyncio.to_thread(check_ledger, copy, lambda done, _: at.__setitem__(0, done)))
+    with output.progress(f"blocks of {copy.member}", copy.height) as progress:
         while not (await asyncio.wait({checking}, timeout=_LOOK_EVERY_S))[0]:
             progress.at(at[0])
     return await checking
@@ -128,7 +128,7 @@ def receipt(
     async def act(place: "Home", output: Output) -> None:
         from salus.cli.actions.ledger import receipt_of, write_file
 
-        tx_id, data = receipt_of(place, tx)
+        tx_id, data = await receipt_of(place, tx)
         path = output.path(to or Path(f"{tx_id.hex()[:_ID_SHOWN]}.receipt"))
         write_file(path, data)
         output.say(f"{path}: {len(data)} bytes. Check it with: salus verify {path.name}")

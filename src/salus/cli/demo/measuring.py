@@ -97,7 +97,7 @@ def _writes_about(home: Home, patient: Patient, staff: StaffName) -> bool:
 def verify_all(home: Home) -> Verified:
     """Check the receipt of every transaction, knowing the genesis file alone."""
     checker = ReceiptChecker(read_genesis(home.folder))
-    replica = home.network.engine.newest()
+    replica = home.simulated.ledger
     checked = failures = 0
     for stored in replica.blocks():
         for result in stored.results:

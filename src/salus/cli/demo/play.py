@@ -42,7 +42,7 @@ async def play(home: Home, data: Path, teller: Teller, rounds: int = ROUNDS) -> 
         await consenting.break_glass(home, cast, teller)
         await proving.liar(home, cast, teller)
         await proving.absence(home, cast, teller)
-        proving.receipt(home, height, teller, home.folder)
+        await proving.receipt(home, height, teller, home.folder)
         await _rounds(home, cast, timings, rounds)
     figures = await _measure(home, report, kept, cast, timings, teller)
     return Played(figures, tuple(teller.broken))
@@ -84,10 +84,10 @@ async def _measure(
     home: Home, report: ImportReport, kept: Kept, cast: Cast | None, timings: Timings, teller: Teller
 ) -> dict[str, object]:
     teller.act("Measured here")
-    per_record = measuring.bytes_for_records(home.network.members[0].replica) / max(1, report.records_sealed)
+    per_record = measuring.bytes_for_records(home.simulated.members[0].replica) / max(1, report.records_sealed)
     back = await measuring.read_back(home, kept)
     proof = measuring.verify_all(home)
-    replica = home.network.members[0].replica
+    replica = home.simulated.members[0].replica
     figures: dict[str, object] = {
         "members": report.members,
         "patients": report.patients,

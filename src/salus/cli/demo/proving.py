@@ -44,13 +44,13 @@ async def correction(home: Home, cast: Cast, kept: Kept, teller: Teller) -> None
 async def liar(home: Home, cast: Cast, teller: Teller) -> None:
     """A keeper answers with shares it was never dealt: the record is whole all the same, and it is named."""
     teller.act("A keeper that lies")
-    members = home.network.members
+    members = home.simulated.members
     if threshold(len(members)) == len(members):
         teller.say(f"With {counted(len(members), 'member')} every keeper's share is needed, so a liar could withhold.")
         return
     name = next(one.name for one in members if one.name != cast.reader)
     with lying_keeper(
-        home.member(name), lambda found: alter_entries(found, lambda e: changed(e, share=flipped(e.share)))
+        home.simulated[name], lambda found: alter_entries(found, lambda e: changed(e, share=flipped(e.share)))
     ):
         record = await own_record(home, cast)
     named = sorted({f"{one.member} ({one.what.replace('_', ' ')})" for one in record.accusations})
@@ -66,17 +66,17 @@ async def liar(home: Home, cast: Cast, teller: Teller) -> None:
 async def absence(home: Home, cast: Cast, teller: Teller) -> None:
     """A member is away; the record is complete without it."""
     teller.act("A member is down")
-    members = home.network.members
+    members = home.simulated.members
     if len(members) < 4:
         teller.say(f"With {counted(len(members), 'member')} none may be missing; from four on, one may.")
         return
     away = cast.author
-    await home.network.take_down(away)
+    await home.simulated.take_down(away)
     try:
         record = await own_record(home, cast)
-        height = home.network.engine.newest().height
+        height = home.network.ledger.height
     finally:
-        await home.network.bring_back(away)
+        await home.simulated.bring_back(away)
     signed_by = block_at(home, height).signed_by
     teller.hold(len(record.rows) == cast.size and not record.gaps, "a record is whole without one member")
     teller.hold(away not in signed_by, "a member that is away signs nothing")
@@ -87,11 +87,11 @@ async def absence(home: Home, cast: Cast, teller: Teller) -> None:
     )
 
 
-def receipt(home: Home, height: Height, teller: Teller, folder: Path) -> None:
+async def receipt(home: Home, height: Height, teller: Teller, folder: Path) -> None:
     """The grant, proven from two files."""
     teller.act("A receipt, verified offline")
     tx = next(tx for tx in block_at(home, height).transactions if "cells.advance/1" in tx.messages)
-    _, data = receipt_of(home, tx.tx_id.hex())
+    _, data = await receipt_of(home, tx.tx_id.hex())
     path = folder / RECEIPT_FILE
     write_file(path, data)
     shown = verify_file(path, folder / GENESIS_FILE)

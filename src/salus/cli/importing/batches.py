@@ -14,8 +14,8 @@ from salus.cli.importing.report import Imported, ImportReport, OnImported, Troub
 from salus.contracts.records.header import LEAVES_PER_BATCH
 from salus.core.errors import SalusError
 from salus.core.ids import MIB_BYTES, MemberId, SubjectId
-from salus.node.member import Member
-from salus.node.network import Network
+from salus.node.gateway_side import GatewaySide
+from salus.node.hosted import Hosted
 from salus.sdk.author import NewDocument
 from salus.sdk.errors import NothingToSealError
 
@@ -39,7 +39,7 @@ class Incoming:
 class _Line:
     """What one member is about to seal."""
 
-    member: Member
+    member: GatewaySide
     waiting: list[Incoming] = field(default_factory=list)
     size_bytes: int = 0
     sources: set[Source] = field(default_factory=set)  # Waiting, or in a batch that is not final yet.
@@ -50,7 +50,7 @@ class _Line:
 class Batches:
     """The sealing half of one import."""
 
-    def __init__(self, network: Network, report: ImportReport, on_imported: OnImported | None) -> None:
+    def __init__(self, network: Hosted, report: ImportReport, on_imported: OnImported | None) -> None:
         self._lines = {member.name: _Line(member) for member in network.members}
         self._report = report
         self._on_imported = on_imported

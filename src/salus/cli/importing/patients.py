@@ -16,7 +16,7 @@ from salus.contracts.members.reads import member_of
 from salus.core.errors import SalusError
 from salus.core.ids import Digest, MemberId, SubjectId
 from salus.core.wire import replace
-from salus.node.member import Member
+from salus.node.gateway_side import GatewaySide
 from salus.sdk import consent
 from salus.sdk.links import LinkPackage
 from salus.sdk.wallet import Wallet, new_wallet
@@ -126,7 +126,7 @@ class Patients:
         others = sorted((name for name in names if name != custodian), key=lambda name: name not in need.counts)
         with_records = sum(name in need.counts for name in others)
         writers = (custodian, *others[: max(with_records, self._witnesses)])
-        entry = member_of(self._network[custodian].replica.state, custodian)
+        entry = member_of(self._network[custodian].ledger.state, custodian)
         assert entry is not None, "A running member is on the ledger."
         chain, committee = self._network.genesis.chain, self._network.committee
         return new_wallet(chain, committee, entry.jurisdiction, writers, custodian)
@@ -169,7 +169,7 @@ def _usual(policy: PolicySet) -> MemberId:
     return policy.custodian or policy.writers[0].member
 
 
-def _copy_at(member: Member, local: str) -> PolicySet | None:
+def _copy_at(member: GatewaySide, local: str) -> PolicySet | None:
     link = member.store.link(local)
     copy = None if link is None else member.store.copy(link.subject)
     return None if copy is None else copy[0]

@@ -31,7 +31,7 @@ from salus.core.ids import MIB_BYTES, FhirType, MemberId
 from salus.crypto.digests import digest
 from salus.fhir.document import DirectoryEntry, Document
 from salus.fhir.folder import File, Survey
-from salus.node.network import Network
+from salus.node.hosted import Hosted
 from salus.sdk.author import NewDocument
 from salus.sdk.directory import Listing
 from salus.sdk.packs import shipped_pack
@@ -257,8 +257,8 @@ class _FactsAt:
         return self._asked(labels, confidentiality)
 
 
-def _facts_at(network: Network, name: MemberId) -> _FactsAt:
-    entry = member_of(network[name].replica.state, name)
+def _facts_at(network: Hosted, name: MemberId) -> _FactsAt:
+    entry = member_of(network[name].ledger.state, name)
     assert entry is not None, "A running member is on the ledger."
     return _FactsAt(entry.jurisdiction)
 
