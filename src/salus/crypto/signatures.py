@@ -37,6 +37,11 @@ class SigningKey:
         self._key = signing.SigningKey(seed)
         self.public = bytes(self._key.verify_key)
 
+    @property
+    def seed(self) -> bytes:
+        """The secret itself, for a library that must sign by itself, as TLS does."""
+        return bytes(self._key)
+
     def sign(self, message: bytes) -> Signature:
         """The signature over this message, without the message."""
         return self._key.sign(message).signature

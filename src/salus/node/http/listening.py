@@ -1,0 +1,74 @@
+"""A listening socket of uvicorn's protocol inside a process that has other things to do: no signals, no logs, no lifespan."""
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import Callable
+
+from starlette.types import ASGIApp
+from uvicorn.config import Config
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
+
+BACKLOG = 1024
+SHUTDOWN_S = 2.0  # For a connection to close in good order.
+
+Connection = Callable[[Config, ServerState], H11Protocol]
+
+
+class Listening:
+    """One address that is listened at, until `stop`."""
+
+    def __init__(self, app: ASGIApp, connection: Connection, *, head_bytes_max: int, idle_s: float) -> None:
+        self._config = Config(
+            app,
+            access_log=False,
+            date_header=False,
+            h11_max_incomplete_event_size=head_bytes_max,
+            http="h11",
+            interface="asgi3",
+            lifespan="off",
+            log_config=None,
+            proxy_headers=False,
+            server_header=False,
+            timeout_keep_alive=idle_s,  # type: ignore[arg-type]  # It goes to `call_later` as it is.
+            ws="none",
+        )
+        self._config.load()
+        self._state = ServerState()
+        self._connection = connection
+        self._server: asyncio.Server | None = None
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        assert self._server is not None, "It listens."
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def start(self, host: str, port: int, context: ssl.SSLContext | None, handshake_s: float) -> None:
+        """Listen; port 0 takes a free one.
+
+        Raises:
+            OSError: the address is taken, or not this machine's.
+        """
+        times = {"ssl_handshake_timeout": handshake_s, "ssl_shutdown_timeout": SHUTDOWN_S} if context else {}
+        self._server = await asyncio.get_running_loop().create_server(
+            lambda: self._connection(self._config, self._state), host, port, ssl=context, backlog=BACKLOG, **times
+        )
+
+    async def stop(self, grace_s: float) -> None:
+        """Take no new connection, let requests under way finish for a while, then cut off."""
+        if self._server is None:
+            return
+        self._server.close()
+        for connection in list(self._state.connections):
+            connection.shutdown()
+        if self._state.tasks:
+            await asyncio.wait(set(self._state.tasks), timeout=grace_s)
+        for task in list(self._state.tasks):
+            task.cancel()
+        for connection in list(self._state.connections):
+            connection.transport.abort()
+        self._server = None
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(0)
