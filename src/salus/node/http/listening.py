@@ -1,4 +1,4 @@
-"""A listening socket of uvicorn's protocol inside a process that has other things to do: no signals, no logs, no lifespan."""
+"""A listening socket of uvicorn's protocol, inside a process that does other things too: no signals, no access log."""
 
 import asyncio
 import contextlib
@@ -51,9 +51,14 @@ class Listening:
         Raises:
             OSError: the address is taken, or not this machine's.
         """
-        times = {"ssl_handshake_timeout": handshake_s, "ssl_shutdown_timeout": SHUTDOWN_S} if context else {}
         self._server = await asyncio.get_running_loop().create_server(
-            lambda: self._connection(self._config, self._state), host, port, ssl=context, backlog=BACKLOG, **times
+            lambda: self._connection(self._config, self._state),
+            host,
+            port,
+            ssl=context,
+            backlog=BACKLOG,
+            ssl_handshake_timeout=handshake_s if context else None,
+            ssl_shutdown_timeout=SHUTDOWN_S if context else None,
         )
 
     async def stop(self, grace_s: float) -> None:

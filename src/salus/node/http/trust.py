@@ -82,8 +82,8 @@ class Trust:
         def begin(connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
             connection.context = self._accepting_now()
 
-        context.sni_callback = begin  # type: ignore[assignment]
-        context.sslobject_class = self._pinned(None)  # type: ignore[misc]
+        context.sni_callback = begin
+        context.sslobject_class = self._pinned(None)
         load_own(context, self.own())
         return context
 
@@ -113,7 +113,7 @@ class Trust:
         load_own(context, self.own())
         if pinned:
             context.load_verify_locations(cadata=anchors_of(pinned))
-        context.sslobject_class = self._pinned(expected)  # type: ignore[misc]
+        context.sslobject_class = self._pinned(expected)
         return context
 
     def _pinned(self, expected: MemberId | None) -> type[ssl.SSLObject]:
