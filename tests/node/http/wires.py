@@ -143,11 +143,12 @@ class Raw:
     async def is_closed(self, within_s: float = 5.0) -> bool:
         """Whether the other end hangs up in time."""
         try:
-            return await asyncio.wait_for(self.reader.read(), within_s) == b""
+            await asyncio.wait_for(self.reader.read(), within_s)
+        except TimeoutError:  # An OSError too, so before it.
+            return False
         except OSError:
             return True
-        except TimeoutError:
-            return False
+        return True
 
 
 @asynccontextmanager
