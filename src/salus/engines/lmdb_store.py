@@ -137,6 +137,11 @@ class LmdbStore:
             finally:
                 self._writing = self._writer = None
 
+    def moment(self) -> "Snapshot":
+        """One committed moment, for as long as it is referred to. No write may begin meanwhile if the map must grow."""
+        with translated():
+            return Snapshot(self._environment.begin(self._data))
+
     @contextmanager
     def snapshot(self) -> Iterator["Snapshot"]:
         """One committed moment for many reads, such as a value, its proof and its root. Keep it short: it holds old
@@ -147,6 +152,11 @@ class LmdbStore:
             yield Snapshot(reading)
         finally:
             reading.abort()
+
+    @property
+    def committed(self) -> "Committed":
+        """The latest commit, also for the thread inside `write()`."""
+        return Committed(self._environment, self._data)
 
     def size_bytes(self) -> int:
         """How much of the file is in use, free pages inside it not counted."""
@@ -206,8 +216,31 @@ class LmdbStore:
             return self._environment.open_db(b"data", txn=transaction)
 
 
+class Committed:
+    """A `KeyValue` for reading only: each read sees the latest commit, and never a write that is still open."""
+
+    def __init__(self, environment: lmdb.Environment, data: "lmdb._Database") -> None:
+        self._environment = environment
+        self._data = data
+
+    def get(self, key: bytes) -> bytes | None:
+        with translated(), self._environment.begin(self._data) as reading:
+            return reading.get(key)
+
+    def put(self, key: bytes, value: bytes) -> None:
+        raise RuntimeError("what is committed is for reading")
+
+    def delete(self, key: bytes) -> None:
+        raise RuntimeError("what is committed is for reading")
+
+    def scan(self, prefix: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        with translated():
+            reading = self._environment.begin(self._data)
+        return _scanned(reading, prefix, start)
+
+
 class Snapshot:
-    """A `KeyValue` for reading only, as of one commit."""
+    """A `KeyValue` for reading only, as of one commit. The moment is held until the last reader lets go of it."""
 
     def __init__(self, reading: "lmdb.Transaction[bytes]") -> None:
         self._reading = reading

@@ -142,8 +142,14 @@ class Replica:
 
     @property
     def state(self) -> State:
-        """The final state, for reading only."""
-        return State(self._store)
+        """The final state, for reading only; a block that is only prepared does not show in it."""
+        return State(self._store if self._open is None else self._store.committed)
+
+    @property
+    def prepared(self) -> tuple[tuple[Result, ...], Header, State]:
+        """What the prepared block led to: results, header, and the state as it will be. For whoever prepared it."""
+        assert self._prepared is not None
+        return self._prepared[1], self._prepared[2], State(self._store)
 
     @property
     def values_and_tree(self) -> LmdbStore:

@@ -1,0 +1,141 @@
+"""A member's ledger process: its replica, the application on its socket, CometBFT beside it, the way in for the rest.
+
+    members/mercy/ledger/    LMDB: blocks and state
+                  engine/    CometBFT's folder, see `config.py`
+                  link.sock  where the member's other processes ask, see `link.py`
+
+Started in order: application, CometBFT, link; stopped in reverse, so that nobody asks what is gone. When CometBFT or
+the application fails, `failed` says so and whoever runs the unit stops it and starts it again.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from salus.contracts.members.messages import Genesis
+from salus.core.clock import Clock
+from salus.core.faults import NO_FAULTS, Faults
+from salus.core.ids import Digest, MemberId
+from salus.crypto import signatures
+from salus.engines.cometbft.application import Application
+from salus.engines.cometbft.config import ABCI_SOCKET, RPC_SOCKET, EngineSettings, rpc_address, write_config
+from salus.engines.cometbft.engine import CometEngine
+from salus.engines.cometbft.rpc import CometRpc
+from salus.engines.cometbft.server import AbciServer
+from salus.engines.cometbft.supervisor import EngineEndedError, Supervisor, find_binary
+from salus.engines.lmdb_store import LmdbStore
+from salus.engines.receipts import Receipt
+from salus.engines.replica import Replica
+from salus.machine.admission import remembering
+from salus.machine.machine import Machine
+
+LEDGER_FOLDER = "ledger"
+ENGINE_FOLDER = "engine"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class UnitSettings:
+    """What a unit is opened with: the member's folder, its validator's seed, and how its engine runs."""
+
+    member: MemberId
+    folder: Path
+    genesis: Genesis
+    validator_seed: bytes
+    clock: Clock
+    engine: EngineSettings = field(default_factory=EngineSettings)
+    binary: Path | None = None  # None: found by itself.
+    receipt_of: Callable[[Digest], Receipt] | None = None
+    faults: Faults = NO_FAULTS
+    environment: dict[str, str] = field(default_factory=dict)  # Of CometBFT, for fail-points.
+
+
+class LedgerUnit:
+    """Use as `async with LedgerUnit(settings) as unit`. For one event loop."""
+
+    def __init__(self, settings: UnitSettings) -> None:
+        """Open the ledger.
+
+        Raises:
+            NoEngineError: CometBFT is not installed.
+            FolderInUseError: another process has the ledger open.
+        """
+        self.settings = settings
+        engine = settings.folder / ENGINE_FOLDER
+        binary = settings.binary or find_binary()
+        write_config(engine, settings.genesis, settings.member, settings.validator_seed, settings.engine)
+        machine = Machine(remembering(signatures.verify))
+        store = LmdbStore(settings.folder / LEDGER_FOLDER)
+        try:
+            self.replica = Replica(settings.member, settings.genesis, store, machine, settings.faults)
+        except BaseException:
+            store.close()
+            raise
+        self.application = Application(self.replica, machine, settings.clock)
+        self.application.on_final(self._tell)
+        self.server = AbciServer(self.application, engine / ABCI_SOCKET)
+        self.supervisor = Supervisor(engine, binary, settings.environment)
+        self.rpc = CometRpc(rpc_address(engine, settings.engine))
+        self.engine = CometEngine(self.replica, self.rpc, settings.clock, settings.receipt_of)
+        self._telling: set[asyncio.Task[None]] = set()
+        self._failed: asyncio.Future[BaseException] | None = None
+        self._watches: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Listen, then start CometBFT. It may take a few seconds until transactions are accepted: submissions wait."""
+        self._failed = asyncio.get_running_loop().create_future()
+        await self.server.start()
+        (self.settings.folder / ENGINE_FOLDER / RPC_SOCKET).unlink(missing_ok=True)  # Of a CometBFT that was killed.
+        await self.supervisor.start()
+        self._watches = [asyncio.create_task(self._watch_engine()), asyncio.create_task(self._watch_application())]
+
+    async def stop(self) -> None:
+        """Stop in order: submissions, CometBFT, application, ledger. Stopping twice is harmless."""
+        for watch in self._watches:
+            watch.cancel()
+        await asyncio.gather(*self._watches, return_exceptions=True)
+        await self.engine.stop()
+        await self.supervisor.stop()
+        await self.server.stop()
+        await asyncio.gather(*self._telling, return_exceptions=True)
+        self.replica.close()
+
+    async def failed(self) -> BaseException:
+        """Wait until this unit has failed, and say why: it must then be stopped, and its process exit with an error."""
+        assert self._failed is not None
+        return await asyncio.shield(self._failed)
+
+    async def __aenter__(self) -> "LedgerUnit":
+        try:
+            await self.start()
+        except BaseException:
+            await self.stop()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    def _tell(self) -> None:
+        """Tell listeners of the new block once CometBFT has its answer."""
+        task = asyncio.get_running_loop().create_task(self.replica.announce())
+        self._telling.add(task)
+        task.add_done_callback(self._told)
+
+    def _told(self, task: "asyncio.Task[None]") -> None:
+        self._telling.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._fail(error)
+
+    async def _watch_engine(self) -> None:
+        code = await self.supervisor.ended()
+        self._fail(EngineEndedError(exit_code=code))
+
+    async def _watch_application(self) -> None:
+        assert self.server.failure is not None
+        self._fail(await self.server.failure)
+
+    def _fail(self, error: BaseException) -> None:
+        if self._failed is not None and not self._failed.done():
+            self._failed.set_result(error)
