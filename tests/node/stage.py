@@ -13,7 +13,8 @@ from salus.core.faults import NO_FAULTS, Faults
 from salus.core.ids import FhirType, MemberId, Purpose, TimeMs
 from salus.core.wire import replace
 from salus.node.member import Member
-from salus.node.network import Network, found, usual_names
+from salus.node.folder import found, usual_names
+from salus.node.network import Network
 from salus.node.settings import Settings
 from salus.sdk import consent
 from salus.sdk.author import NewDocument, SealedBatch

@@ -14,7 +14,8 @@ import pytest
 
 from salus.core.errors import SalusError
 from salus.core.wire import replace
-from salus.node.network import Network, found, usual_names
+from salus.node.folder import found, usual_names
+from salus.node.network import Network
 from salus.node.settings import Settings
 from salus.sdk import consent
 from salus.sdk.author_store import Stage as Progress

@@ -17,7 +17,8 @@ from salus.cli.people import Patient, People, reader_of
 from salus.contracts.members.messages import Genesis
 from salus.node.gateway_side import GatewaySide
 from salus.node.hosted import Hosted
-from salus.node.network import Network, found, usual_names
+from salus.node.folder import found, usual_names
+from salus.node.network import Network
 from salus.node.settings import Settings
 from salus.sdk.gateway import Gateway
 from salus.sdk.reader import Reader

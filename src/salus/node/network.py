@@ -24,76 +24,13 @@ from salus.engines.lmdb_store import LmdbStore
 from salus.engines.replica import Replica
 from salus.machine.admission import remembering
 from salus.machine.machine import Machine
+from salus.node.folder import GENESIS_FILE, read_genesis
 from salus.node.keys import FolderError, load_secrets, make_secrets, write_secret
 from salus.node.local import LocalTransport, Switchboard
 from salus.node.member import Member
 from salus.node.settings import Settings, system_clock
 from salus.node.tending import Tended
 from salus.sdk.packs import shipped_packs
-
-USUAL_NAMES = ("mercy", "st-luke", "lakeside", "northgate")
-MEMBERS_MAX = 13
-GENESIS_FILE = "genesis"
-
-
-def usual_names(count: int) -> list[MemberId]:
-    """Names for a demo network of this many members."""
-    more = [f"hospital-{number}" for number in range(len(USUAL_NAMES) + 1, count + 1)]
-    return [MemberId(name) for name in [*USUAL_NAMES[:count], *more]]
-
-
-class NoNetworkError(RefusalError):
-    """The folder holds no network; `salus up` makes one."""
-
-    code = "node.no_network"
-
-
-class NotANetworkError(IntegrityError):
-    """The genesis in the folder is damaged, or is that of another version."""
-
-    code = "node.not_a_network"
-
-
-def found(
-    folder: Path, names: Sequence[MemberId], *, jurisdiction: str = "us", chain: str = "", clock: Clock = system_clock
-) -> Genesis:
-    """Make a new network: keys for every member, and the genesis that names them.
-
-    Raises:
-        FolderError: the folder cannot be written, or holds a network already.
-    """
-    assert 1 <= len(names) <= MEMBERS_MAX, "A network in one process has 1 to 13 members."
-    if (folder / GENESIS_FILE).exists():
-        raise FolderError(reason="a network is there already")
-    keys = {name: make_secrets(folder / "members" / name / "keys").public for name in names}
-    now = clock()
-    genesis = founding(
-        chain=ChainId(chain or f"salus-{now:x}"),
-        time=now,
-        keys=keys,
-        jurisdiction=jurisdiction,
-        packs={pack.jurisdiction: pack_root(pack) for pack in shipped_packs()},
-    )
-    try:
-        write_secret(folder / GENESIS_FILE, encode(genesis))
-    except OSError as error:
-        raise FolderError(reason=error.strerror or type(error).__name__) from None
-    return genesis
-
-
-def read_genesis(folder: Path) -> Genesis:
-    """The genesis of the network in a folder.
-
-    Raises:
-        NoNetworkError: there is none.
-        NotANetworkError: its genesis cannot be read.
-    """
-    try:
-        return decode(Genesis, (folder / GENESIS_FILE).read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
-        raise NoNetworkError from None
-    except (OSError, SalusError):
-        raise NotANetworkError from None
 
 
 class Network:
@@ -172,7 +109,7 @@ class Network:
 
     async def receipt(self, tx_id: Digest) -> bytes:
         """See `Hosted.receipt`."""
-        return encode(self.engine.receipt(tx_id))
+        return encode(await self.engine.receipt(tx_id))
 
     async def start(self) -> None:
         """Catch up, make blocks, finish what a crash left unfinished, and keep tending."""

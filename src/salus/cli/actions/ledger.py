@@ -14,7 +14,7 @@ from salus.engines.receipts import Receipt, check_receipt
 from salus.engines.replica import NotFoundError
 from salus.machine.admission import read
 from salus.machine.transaction import Body
-from salus.node.network import GENESIS_FILE
+from salus.node.folder import GENESIS_FILE
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from salus.contracts.records.header import Header, RecordId
 from salus.core.ids import ChainId, FhirType, MemberId, Purpose, TimeMs
 from salus.core.wire import encode, reopen, replace
 from salus.crypto.digests import blind
-from salus.node.network import USUAL_NAMES
+from salus.node.folder import USUAL_NAMES
 from salus.sdk.packs import shipped_pack
 from salus.sdk.wallet import Wallet, new_wallet
 

@@ -21,7 +21,8 @@ from salus.core.wire import replace
 from salus.fhir.document import Document
 from salus.fhir.folder import read_folder
 from salus.node.member import Member
-from salus.node.network import Network, found, usual_names
+from salus.node.folder import found, usual_names
+from salus.node.network import Network
 from salus.node.settings import Settings
 from salus.sdk import consent
 from salus.sdk.author import NewDocument

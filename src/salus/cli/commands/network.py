@@ -75,7 +75,7 @@ def up(
     from salus.cli.folder import home_folder
     from salus.cli.home import found_home
     from salus.cli.serving import keep_up
-    from salus.node.network import GENESIS_FILE
+    from salus.node.folder import GENESIS_FILE
 
     here_only()
     output = Output(OwnStreams(), own_screen(), as_json=as_json)

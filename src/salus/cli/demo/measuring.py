@@ -26,7 +26,7 @@ from salus.engines.replica import Replica
 from salus.keeper.answers import READS_PER_DAY
 from salus.machine.admission import read
 from salus.machine.block import ACCEPTED
-from salus.node.network import read_genesis
+from salus.node.folder import read_genesis
 from salus.sdk.reader import Reader, Wanted, open_read
 from salus.state.key_value import Prefixed
 from salus.state.state import PAGES_PREFIX, VALUES_PREFIX

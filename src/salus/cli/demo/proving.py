@@ -13,7 +13,7 @@ from salus.cli.home import Home
 from salus.core.ids import Height
 from salus.core.wire import replace as changed
 from salus.crypto.shares import threshold
-from salus.node.network import GENESIS_FILE
+from salus.node.folder import GENESIS_FILE
 
 RECEIPT_FILE = "grant.receipt"
 

@@ -24,7 +24,8 @@ from salus.engines.agreement import Agreement
 from salus.keeper.messages import LogEntry
 from salus.machine.block import ACCEPTED, Block, header_id
 from salus.machine.transaction import Body, sign
-from salus.node.network import Network, found, usual_names
+from salus.node.folder import found, usual_names
+from salus.node.network import Network
 from salus.node.settings import Settings, system_clock
 from salus.sdk import consent
 from salus.sdk.author import NewDocument

@@ -1,0 +1,129 @@
+"""What a member's keeper and gateway processes stand on: the ledger its ledger process keeps, and the wire to others.
+
+The ledger's folder is read directly, as far as it is final; transactions go through the ledger process's socket. Other
+members are reached over mutual TLS at the addresses, and believed by the keys, that the ledger holds.
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from salus.contracts.consent import Pack
+from salus.contracts.members.messages import Genesis
+from salus.core.clock import Clock
+from salus.core.ids import MemberId
+from salus.core.transport import Door
+from salus.core.errors import UnavailableError
+from salus.engines.cometbft.link import LINK_SOCKET, LinkEngine, follow
+from salus.engines.cometbft.receipts import read_receipt
+from salus.engines.cometbft.unit import LEDGER_FOLDER
+from salus.engines.follower import Follower
+from salus.node.folder import member_folder, read_genesis
+from salus.node.gateway_side import GatewaySide
+from salus.node.http.client import HttpTransport
+from salus.node.http.places import places_of
+from salus.node.http.server import Server
+from salus.node.http.trust import Trust, pins_of
+from salus.node.keeper_side import KeeperSide
+from salus.node.keys import Secrets, load_secrets
+from salus.node.settings import Settings
+from salus.node.site import Site, host_and_port, read_site
+from salus.node.sponsor import LedgerSponsor
+from salus.sdk.packs import shipped_packs
+
+
+LEDGER_WAIT_S = 30.0  # For the ledger process to found, or open, its store.
+LOOK_EVERY_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """One member's ledger and wire, in a process that is not its ledger's. Use `attach`, then `close`."""
+
+    member: MemberId
+    folder: Path
+    site: Site
+    secrets: Secrets
+    ledger: Follower
+    engine: LinkEngine
+    trust: Trust
+    transport: HttpTransport
+    sponsor: LedgerSponsor
+    settings: Settings
+    following: asyncio.Task[None] = field(repr=False)  # Ends only by failing: the process must then end too.
+
+    def keeper_side(self) -> KeeperSide:
+        """The member's keeper and vault, opened here."""
+        return KeeperSide(*self._shared())
+
+    def gateway_side(self) -> GatewaySide:
+        """The member's gateway, opened here."""
+        return GatewaySide(*self._shared())
+
+    async def serve(self, side: KeeperSide | GatewaySide, address: str) -> Server:
+        """Let other members in at an address.
+
+        Raises:
+            OSError: the address cannot be had.
+        """
+        door = Door()
+        side.open_door(door)
+        server = Server(door, self.ledger.chain, self.trust)
+        await server.start(*host_and_port(address))
+        return server
+
+    async def close(self) -> None:
+        """Let go of the wire, then of the ledger."""
+        await self.transport.close()
+        self.following.cancel()
+        await asyncio.gather(self.following, return_exceptions=True)
+        await self.engine.close()
+        self.ledger.close()
+
+    def _shared(
+        self,
+    ) -> tuple[
+        MemberId, Path, Secrets, Follower, HttpTransport, LedgerSponsor, tuple[Pack, ...], Clock
+    ]:
+        return (
+            self.member,
+            self.folder,
+            self.secrets,
+            self.ledger,
+            self.transport,
+            self.sponsor,
+            shipped_packs(),
+            self.settings.clock,
+        )
+
+
+async def attach(home: Path, member: MemberId, settings: Settings, genesis: Genesis | None = None) -> Attached:
+    """Attach to a member's ledger process, waiting for it to be there.
+
+    Raises:
+        UnavailableError: the ledger process does not come up in time.
+        IntegrityError: the member's folder lacks keys or addresses.
+    """
+    genesis = genesis or read_genesis(home)
+    folder = member_folder(home, member)
+    site, secrets, clock = read_site(folder), load_secrets(folder / "keys"), settings.clock
+    ledger = await _opened(member, genesis, folder / LEDGER_FOLDER)
+    engine = LinkEngine(folder / LINK_SOCKET, read_receipt)
+    following = asyncio.create_task(follow(ledger, folder / LINK_SOCKET))
+    hosts = tuple({host_and_port(address)[0] for address in (site.keeper, site.gateway)})
+    trust = Trust(member, secrets.tls, pins_of(ledger), clock, hosts)
+    transport = HttpTransport(member, ledger.chain, trust, places_of(ledger))
+    sponsor = LedgerSponsor(member, ledger.chain, secrets.ledger, engine, ledger, clock)
+    return Attached(member, folder, site, secrets, ledger, engine, trust, transport, sponsor, settings, following)
+
+
+async def _opened(member: MemberId, genesis: Genesis, folder: Path) -> Follower:
+    """The ledger, once its process has founded it."""
+    give_up = asyncio.get_running_loop().time() + LEDGER_WAIT_S
+    while True:
+        try:
+            return Follower(member, genesis, folder)
+        except UnavailableError:
+            if asyncio.get_running_loop().time() > give_up:
+                raise
+        await asyncio.sleep(LOOK_EVERY_S)

@@ -1,0 +1,129 @@
+"""The gateway process: gateways of the members that live in a folder, each on its own ledger process. Satisfies `Hosted`.
+
+A member on its own machine has one; a network that runs on one machine for a start has all of them here, so that its
+people act through one socket. Keepers, vaults and ledgers are processes of their own in either case.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+from salus.contracts.members.founding import first_committee
+from salus.core.errors import SalusError
+from salus.core.ids import CommitteeId, Digest, MemberId
+from salus.core.wire import encode
+from salus.engines.engine import Ledger
+from salus.node.attached import Attached, attach
+from salus.node.folder import members_here, read_genesis
+from salus.node.gateway_side import GatewaySide
+from salus.node.http.server import Server
+from salus.node.settings import Settings
+from salus.node.tending import Tended
+
+
+class Gateways:
+    """Running gateways. Use as `async with Gateways(folder) as gateways`."""
+
+    def __init__(self, folder: Path, settings: Settings | None = None) -> None:
+        """Read the folder.
+
+        Raises:
+            NoNetworkError: there is no network here.
+            NotANetworkError: its genesis cannot be read.
+        """
+        self.folder = folder
+        self.settings = settings or Settings()
+        self.genesis = read_genesis(folder)
+        self._attached: list[Attached] = []
+        self._members: dict[MemberId, GatewaySide] = {}
+        self._servers: list[Server] = []
+        self._tending: asyncio.Task[None] | None = None
+
+    @property
+    def members(self) -> Sequence[GatewaySide]:
+        """All gateways here, in the genesis's order."""
+        return list(self._members.values())
+
+    @property
+    def committee(self) -> CommitteeId:
+        """The network's first committee."""
+        return first_committee(self.genesis.chain)
+
+    @property
+    def ledger(self) -> Ledger:
+        """The copy here that is furthest."""
+        return max((one.ledger for one in self._attached), key=lambda ledger: ledger.height)
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What broke a follower of the ledger. A ledger process that ends is started again by whoever supervises it."""
+        broken = (one.following.exception() for one in self._attached if one.following.done())
+        return next((error for error in broken if error is not None), None)
+
+    async def receipt(self, tx_id: Digest) -> bytes:
+        """See `Hosted.receipt`: the ledger process works it out."""
+        newest = max(self._attached, key=lambda one: one.ledger.height)
+        return encode(await newest.engine.receipt(tx_id))
+
+    async def start(self) -> None:
+        """Attach to every member's ledger, open the gateways, let others in, finish what a crash left unfinished.
+
+        Raises:
+            UnavailableError: a ledger process does not come up in time, or an address cannot be had.
+        """
+        for name in members_here(self.folder, self.genesis):
+            attached = await attach(self.folder, name, self.settings, self.genesis)
+            self._attached.append(attached)
+            side = self._members[name] = attached.gateway_side()
+            self._servers.append(await attached.serve(side, attached.site.gateway))
+        for side in self.members:
+            try:
+                await side.author.resume()
+            except SalusError:
+                continue  # Too few members are up: it goes on with the next round.
+        if self.settings.tend_every_s is not None:
+            self._tending = asyncio.create_task(self._tend_for_ever(self.settings.tend_every_s))
+
+    async def stop(self) -> None:
+        """Stop in order: housekeeping, doors, stores, wire. Stopping twice is harmless."""
+        if self._tending is not None:
+            self._tending.cancel()
+            await asyncio.gather(self._tending, return_exceptions=True)
+        await asyncio.gather(*(server.stop() for server in self._servers))
+        for side in self.members:
+            side.close()
+        for attached in self._attached:
+            await attached.close()
+        self._servers, self._attached, self._members = [], [], {}
+
+    async def tend(self) -> list[Tended]:
+        """One round of housekeeping at every gateway here."""
+        done: list[Tended] = []
+        for side in self.members:
+            try:
+                done.append(await side.tend())
+            except SalusError:
+                done.append(Tended())
+        return done
+
+    def __getitem__(self, name: str) -> GatewaySide:
+        return self._members[MemberId(name)]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._members
+
+    async def __aenter__(self) -> "Gateways":
+        try:
+            await self.start()
+        except BaseException:
+            await self.stop()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def _tend_for_ever(self, every_s: float) -> None:
+        while True:
+            await asyncio.sleep(every_s)
+            await self.tend()
