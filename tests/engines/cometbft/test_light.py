@@ -26,7 +26,8 @@ def start_of(initial: dict[str, Any]) -> Trusted:
 
 def verdict(start: Trusted, shown: dict[str, Any], policy: Policy) -> tuple[str, LightBlock | None]:
     try:
-        block = read_light_block(shown["block"]["signed_header"], shown["block"]["validator_set"]["validators"])
+        validators = read_validators(shown["block"]["validator_set"]["validators"])
+        block = read_light_block(shown["block"]["signed_header"], validators)
         verify(start, block, policy, read_time(shown["now"]))
     except TooFewTrustedError:
         return "NOT_ENOUGH_TRUST", None

@@ -10,16 +10,19 @@ from binascii import Error as Base64Error
 from calendar import timegm
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
 from salus.core.errors import MalformedError
+from salus.core.ids import ChainId
+from salus.core.wire import decode, encode
 from salus.engines.cometbft.blocks import (
     DIGEST_BYTES,
     BlockId,
     Header,
     LightBlock,
+    Small,
     Validator,
     Vote,
     address_of,
@@ -29,6 +32,7 @@ from salus.engines.cometbft.blocks import (
 from salus.engines.cometbft.encoding import SECOND_NS
 
 T = TypeVar("T")
+R = TypeVar("R", Header, LightBlock)
 
 _FOR_BLOCK = 2
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z")
@@ -47,7 +51,7 @@ class _Version(msgspec.Struct, frozen=True):
 
 
 class _Parts(msgspec.Struct, frozen=True):
-    total: int = 0
+    total: Small = 0
     hash: str = ""
 
 
@@ -87,7 +91,7 @@ class _Signature(msgspec.Struct, frozen=True):
 
 class _Commit(msgspec.Struct, frozen=True):
     height: str
-    round: int
+    round: Small
     block_id: _BlockId
     signatures: list[_Signature]
 
@@ -124,8 +128,8 @@ def as_shape(shape: type[T], value: object) -> T:
         raise UnreadableBlockError(reason=f"not a {shape.__name__.strip('_').lower()}") from None
 
 
-def read_light_block(signed_header: object, validators: object) -> LightBlock:
-    """A light block from plain data.
+def read_light_block(signed_header: object, validators: tuple[Validator, ...]) -> LightBlock:
+    """A light block from plain data and validators that were read already.
 
     Raises:
         UnreadableBlockError: another shape; or a commit of another block than the header's.
@@ -143,7 +147,7 @@ def read_light_block(signed_header: object, validators: object) -> LightBlock:
             parts=commit.block_id.of.total,
             parts_root=unhex(commit.block_id.of.hash),
             votes=tuple(sorted(votes, key=lambda vote: vote.validator)),
-            validators=read_validators(validators),
+            validators=validators,
         )
     )
 
@@ -214,7 +218,7 @@ def _header(shown: _Header) -> Header:
         Header(
             block_version=number(shown.version.block),
             app_version=number(shown.version.app),
-            chain=shown.chain_id,
+            chain=ChainId(shown.chain_id),
             height=number(shown.height),
             time=read_time(shown.time),
             previous=BlockId(unhex(previous.hash), previous.of.total, unhex(previous.of.hash)),
@@ -235,9 +239,9 @@ def _vote(shown: _Signature) -> Vote:
     return Vote(unhex(shown.validator_address), read_time(shown.timestamp), unbase64(shown.signature))
 
 
-def _checked(value: Any) -> Any:
-    """The same value, its sizes checked against their types, as when it is decoded."""
+def _checked(value: R) -> R:
+    """The same value, its sizes checked against their types, as when it arrives in our own bytes."""
     try:
-        return msgspec.convert(msgspec.to_builtins(value, builtin_types=(bytes,)), type(value))
-    except msgspec.ValidationError:
+        return decode(type(value), encode(value))
+    except MalformedError:
         raise UnreadableBlockError(reason=f"not a {type(value).__name__}") from None

@@ -10,6 +10,7 @@ All functions are pure: blocks and the time are handed in. Comparing several sou
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from salus.contracts.members.messages import Genesis
 from salus.core.errors import RefusalError
@@ -162,7 +163,7 @@ def check_votes(block: LightBlock) -> None:
         raise LightBlockError(reason="other validators than the header names", height=height)
     keys = {address_of(one.key): one for one in block.validators}
     voters = [vote.validator for vote in block.votes]
-    if any(a >= b for a, b in zip(voters, voters[1:], strict=False)) or not keys.keys() >= set(voters):
+    if any(a >= b for a, b in pairwise(voters)) or not keys.keys() >= set(voters):
         raise LightBlockError(reason="votes are not those of distinct validators", height=height)
     if not all(is_signed(keys[vote.validator].key, signed_bytes(block, vote), vote.signature) for vote in block.votes):
         raise LightBlockError(reason="a validator's signature is not valid", height=height)

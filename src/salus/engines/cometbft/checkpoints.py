@@ -1,0 +1,218 @@
+"""Checkpoints: a day's block, co-signed by members with keys that a quantum computer does not break.
+
+Each member signs what its own node holds (ML-DSA-65, FIPS 204), anybody gathers the signatures. A checkpoint that more
+than two thirds of the genesis's members signed is a place from which light blocks are verified, once the genesis is too
+old to be. It names the members of its own time, so that they may sign the next one.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Annotated
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey, MLDSA65PublicKey
+from msgspec import Meta
+
+from salus.contracts.members.messages import Genesis
+from salus.core.errors import RefusalError
+from salus.core.ids import DAY_MS, ChainId, Digest, Height, MemberId, Name, TimeMs
+from salus.core.wire import Record, encode
+from salus.crypto.digests import tagged
+from salus.crypto.errors import BadKeyError
+from salus.engines.cometbft.blocks import AppHash, LightBlock, TimeNs, header_hash
+from salus.engines.cometbft.light import Trusted
+from salus.engines.receipts import is_quorum
+
+SEED_BYTES = 32
+KEY_BYTES = 1952
+SIGNATURE_BYTES = 3309
+EVERY_MS = DAY_MS
+MEMBERS_MAX = 10_000
+
+_CONTEXT = b"salus.checkpoint/1"
+
+LastingKey = Annotated[bytes, Meta(min_length=KEY_BYTES, max_length=KEY_BYTES)]  # ML-DSA-65.
+LastingSignature = Annotated[bytes, Meta(min_length=SIGNATURE_BYTES, max_length=SIGNATURE_BYTES)]
+
+
+class CheckpointError(RefusalError):
+    """The checkpoint is not one that enough members of this network signed."""
+
+    code = "engine.checkpoint"
+
+
+class Signer(Record, tag="checkpoint.signer/1", frozen=True):
+    """A member with the key by which it signs checkpoints."""
+
+    member: Name
+    key: LastingKey
+
+
+class Checkpoint(Record, tag="checkpoint/1", frozen=True):
+    """What members say of one final block, and who they are."""
+
+    chain: ChainId
+    height: Height
+    time: TimeNs  # Of the header.
+    header: Digest
+    validators: Digest
+    next_validators: Digest
+    app_hash: AppHash  # As the header has it: the state after the block before.
+    members: Annotated[tuple[Signer, ...], Meta(min_length=1, max_length=MEMBERS_MAX)]  # By name.
+
+
+class CheckpointSignature(Record, tag="checkpoint.signature/1", frozen=True):
+    """A member's signature."""
+
+    member: Name
+    signature: LastingSignature
+
+
+class SignedCheckpoint(Record, tag="checkpoint.signed/1", frozen=True):
+    """A checkpoint with its signatures, by name."""
+
+    checkpoint: Checkpoint
+    signatures: Annotated[tuple[CheckpointSignature, ...], Meta(max_length=MEMBERS_MAX)]
+
+
+class CheckpointFile(Record, tag="checkpoint.file/1", frozen=True):
+    """What is published. The genesis's members sign the first, those whom it names the next, and so on."""
+
+    checkpoints: Annotated[tuple[SignedCheckpoint, ...], Meta(min_length=1)]
+
+
+class CheckpointKey:
+    """A member's secret key for checkpoints."""
+
+    __slots__ = ("_key", "public")
+
+    public: bytes
+
+    def __init__(self, seed: bytes) -> None:
+        """Read a key from its 32-byte seed.
+
+        Raises:
+            BadKeyError: the seed has another length.
+        """
+        if len(seed) != SEED_BYTES:
+            raise BadKeyError(size_bytes=len(seed))
+        self._key = MLDSA65PrivateKey.from_seed_bytes(seed)
+        self.public = self._key.public_key().public_bytes_raw()
+
+    def sign(self, checkpoint: Checkpoint) -> bytes:
+        """The signature over a checkpoint. Another one each time: FIPS 204 hedges with chance."""
+        return self._key.sign(checkpoint_id(checkpoint), _CONTEXT)
+
+
+def checkpoint_id(checkpoint: Checkpoint) -> Digest:
+    """What members sign."""
+    return tagged("checkpoint", encode(checkpoint))
+
+
+def checkpoint_of(block: LightBlock, members: Mapping[MemberId, bytes]) -> Checkpoint:
+    """The checkpoint of a block that was verified, with the members of its time."""
+    header = block.header
+    return Checkpoint(
+        chain=header.chain,
+        height=header.height,
+        time=header.time,
+        header=header_hash(header),
+        validators=header.validators,
+        next_validators=header.next_validators,
+        app_hash=header.app_hash,
+        members=tuple(Signer(member=member, key=key) for member, key in sorted(members.items())),
+    )
+
+
+def is_due(last_ms: TimeMs, now_ms: TimeMs) -> bool:
+    """Whether members should sign the newest block: the first of a day (of block time) later than the last one's."""
+    return now_ms // EVERY_MS > last_ms // EVERY_MS
+
+
+def gather(checkpoint: Checkpoint, signatures: Iterable[CheckpointSignature]) -> SignedCheckpoint:
+    """A checkpoint with those signatures that hold, one of each member that it names; the others are left out."""
+    keys = keys_named(checkpoint)
+    valid: dict[MemberId, CheckpointSignature] = {}
+    for one in signatures:
+        if one.member in keys and _is_signed(keys[one.member], checkpoint, one.signature):
+            valid.setdefault(one.member, one)
+    return SignedCheckpoint(checkpoint=checkpoint, signatures=tuple(valid[member] for member in sorted(valid)))
+
+
+def checkpoint_keys(genesis: Genesis) -> dict[MemberId, bytes]:
+    """The founding members' keys for checkpoints."""
+    named = {member.member: getattr(member.keys, "checkpoint", b"") for member in genesis.members}
+    return {member: key for member, key in named.items() if key}
+
+
+def keys_named(checkpoint: Checkpoint) -> dict[MemberId, bytes]:
+    """The keys of the members at a checkpoint's time."""
+    return {signer.member: signer.key for signer in checkpoint.members}
+
+
+def check_checkpoints(checkpoints: Sequence[SignedCheckpoint], genesis: Genesis) -> None:
+    """Raise unless members signed these: the genesis's the first, those named by each the next.
+
+    Raises:
+        CheckpointError: as `check_checkpoint`; or they are not in order.
+    """
+    check_chain(checkpoints, genesis.chain, checkpoint_keys(genesis), len(genesis.members))
+
+
+def check_chain(
+    checkpoints: Sequence[SignedCheckpoint], chain: ChainId, keys: Mapping[MemberId, bytes], members: int
+) -> None:
+    """As `check_checkpoints`, from any members, of whom some may have no key."""
+    height = -1
+    for signed in checkpoints:
+        if signed.checkpoint.height <= height:
+            raise CheckpointError(reason="checkpoints are not in order", height=signed.checkpoint.height)
+        check_checkpoint(signed, chain, keys, members)
+        height, keys = signed.checkpoint.height, keys_named(signed.checkpoint)
+        members = len(keys)
+
+
+def check_checkpoint(signed: SignedCheckpoint, chain: ChainId, keys: Mapping[MemberId, bytes], members: int) -> None:
+    """Raise unless more than two thirds of these members signed the checkpoint.
+
+    Raises, in this order:
+        CheckpointError: another chain, or its members are not in their one order.
+        CheckpointError: signatures that are not those of distinct members, or not valid.
+        CheckpointError: too few.
+    """
+    checkpoint = signed.checkpoint
+    named = [signer.member for signer in checkpoint.members]
+    if checkpoint.chain != chain or named != sorted(set(named)):
+        raise CheckpointError(reason="not a checkpoint of this chain", height=checkpoint.height)
+    by = [one.member for one in signed.signatures]
+    if by != sorted(set(by)) or not set(by) <= set(keys):
+        raise CheckpointError(reason="signatures are not those of distinct members", height=checkpoint.height)
+    if not all(_is_signed(keys[one.member], checkpoint, one.signature) for one in signed.signatures):
+        raise CheckpointError(reason="a member's signature is not valid", height=checkpoint.height)
+    if not is_quorum(len(by), members):
+        raise CheckpointError(reason="not more than two thirds signed", height=checkpoint.height)
+
+
+def trusted_checkpoint(checkpoint: Checkpoint) -> Trusted:
+    """What a checkpoint vouches for, once it is believed."""
+    return Trusted(
+        chain=checkpoint.chain,
+        height=checkpoint.height,
+        time=checkpoint.time,
+        header=checkpoint.header,
+        next_validators=checkpoint.next_validators,
+        known=(),
+    )
+
+
+def _is_signed(key: bytes, checkpoint: Checkpoint, signature: bytes) -> bool:
+    try:
+        _public_key(key).verify(signature, checkpoint_id(checkpoint), _CONTEXT)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+@lru_cache(maxsize=1_024)
+def _public_key(key: bytes) -> MLDSA65PublicKey:
+    return MLDSA65PublicKey.from_public_bytes(key)
