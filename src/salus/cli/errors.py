@@ -111,6 +111,12 @@ class NotAReceiptError(MalformedError):
     code = "cli.not_a_receipt"
 
 
+class NotACheckpointError(MalformedError):
+    """The file is no checkpoint of Salus, or was cut short."""
+
+    code = "cli.not_a_checkpoint"
+
+
 class NotAGenesisError(MalformedError):
     """The file is no genesis of Salus, or was cut short."""
 

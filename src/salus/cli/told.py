@@ -40,6 +40,7 @@ TO_DO = {
     "--evidence FILE",
     "cli.file": "Check the path, its owner and rights, and the space left on the disk.",
     "cli.no_witness": "Name another hospital that writes about this patient, or claim without one and wait 24 hours.",
+    "cli.not_a_checkpoint": "Take a checkpoint as members publish it: --checkpoint FILE",
     "cli.not_a_genesis": "Take the file `genesis` of the network's folder: --genesis DIR/genesis",
     "cli.not_a_receipt": "Write it again: salus receipt TRANSACTION -o FILE",
     "cli.not_theirs": "Act as the right person: --as patient:1, or --as clinician@mercy",
@@ -58,8 +59,15 @@ TO_DO = {
     "engines.folder_in_use": "Another program has this folder open. If it is `salus up`, wait until it serves; else "
     "let that program end.",
     "engines.not_writable": "Give yourself the right to write into the folder, or choose another: --home DIR",
+    "engine.checkpoint": "Take the checkpoint from another member, and check that the genesis file is the right one.",
+    "engine.light_block": "This receipt proves nothing on this network. Check that the genesis file is the right one.",
+    "engine.no_proof": "Too few members may be up. The same command can be repeated.",
     "engine.not_final": "Too few members are up. Bring them back; the same command can be repeated.",
     "engine.receipt": "This receipt proves nothing on this network. Check that the genesis file is the right one.",
+    "engine.rpc": "See that the engine runs, and that it still holds the block; the same command can be repeated.",
+    "engine.too_few_trusted": "Validators have changed, or too few signed: ask a member for the receipt again, or "
+    "name a checkpoint not newer than it: --checkpoint FILE",
+    "engine.trust_expired": "Name a newer checkpoint that is not newer than the receipt: --checkpoint FILE",
     "fhir.unreadable": "Check the path, your right to read it, and that it holds *.json or *.ndjson (also .gz, .xz).",
     "keeper.break_glass": 'Act with an emergency role and type a reason: --as emergency@MEMBER --reason "…"',
     "keeper.log_overdue": "The keepers' logs are being anchored; try again in a minute.",

@@ -9,6 +9,10 @@ from salus.crypto.signatures import SigningKey
 from salus.engines.cometbft.blocks import LightBlock, validators_hash
 from salus.engines.cometbft.checkpoints import (
     CheckpointKey,
+    CheckpointSignature,
+    SignedCheckpoint,
+    checkpoint_of,
+    gather,
 )
 from salus.engines.cometbft.receipts import CometReceipt, StateEntry
 from tests.engines.cometbft.chain import Chain, as_set, forged, signed, stranger
@@ -155,3 +159,10 @@ def _by_others(block: LightBlock) -> LightBlock:
 def _entry(receipt: CometReceipt, key: bytes, value: bytes | None) -> CometReceipt:
     one, *rest = receipt.entries
     return replace(receipt, entries=(StateEntry(key, value, one.proof), *rest))
+
+
+def signed_checkpoint(height: int, *, by: int = 4, of: Chain | None = None) -> SignedCheckpoint:
+    """The checkpoint of a block, signed by the first so many members."""
+    checkpoint = checkpoint_of((of or chain()).at(height), public_keys())
+    keys = list(checkpoint_keys().items())[:by]
+    return gather(checkpoint, [CheckpointSignature(member, key.sign(checkpoint)) for member, key in keys])

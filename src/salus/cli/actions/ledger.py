@@ -3,17 +3,26 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from salus.cli.errors import FileError, NotAGenesisError, NotAReceiptError, UnknownTransactionError
+from salus.cli.errors import (
+    FileError,
+    NotACheckpointError,
+    NotAGenesisError,
+    NotAReceiptError,
+    UnknownTransactionError,
+)
 from salus.cli.home import Home
 from salus.contracts.members.messages import Genesis
 from salus.core.errors import MalformedError
 from salus.core.ids import Digest, Height, TimeMs
 from salus.core.wire import decode
+from salus.engines.cometbft.checkpoints import CheckpointFile, SignedCheckpoint
+from salus.engines.cometbft.light import MS_NS
+from salus.engines.cometbft.receipts import CometReceipt, check_comet_receipt, signers
 from salus.engines.layout import StoredBlock
 from salus.engines.receipts import Receipt, check_receipt
 from salus.engines.replica import NotFoundError
 from salus.machine.admission import read
-from salus.machine.transaction import Body
+from salus.machine.transaction import Body, Tx, transaction_id
 from salus.node.folder import GENESIS_FILE
 
 
@@ -104,24 +113,22 @@ def block_of(home: Home, tx_id: str) -> BlockLine:
     return block_at(home, found.height)
 
 
-def verify_file(receipt: Path, genesis: Path) -> Verified:
-    """Check a receipt, knowing the genesis alone. Opens no network.
+def verify_file(receipt: Path, genesis: Path, checkpoint: Path | None = None) -> Verified:
+    """Check a receipt of either engine, knowing the genesis alone (or a checkpoint too). Opens no network.
 
     Raises:
         FileError: one of the files cannot be read.
-        NotAGenesisError, NotAReceiptError: one of them is something else.
-        ReceiptError: the receipt does not hold on this network.
+        NotAGenesisError, NotAReceiptError, NotACheckpointError: one of them is something else.
+        ReceiptError, and what `check_comet_receipt` raises: the receipt does not hold on this network.
     """
     founded = read_file(genesis / GENESIS_FILE if genesis.is_dir() else genesis)
     try:
         start = decode(Genesis, founded)
     except MalformedError:
         raise NotAGenesisError from None
-    proof = read_file(receipt)
-    try:
-        shown = decode(Receipt, proof)
-    except MalformedError:
-        raise NotAReceiptError from None
+    shown = _read_receipt(read_file(receipt))
+    if isinstance(shown, CometReceipt):
+        return _verified_comet(shown, start, _read_checkpoints(checkpoint))
     body = check_receipt(shown, start)
     return Verified(
         chain=start.chain,
@@ -133,6 +140,41 @@ def verify_file(receipt: Path, genesis: Path) -> Verified:
         code=shown.result.code,
         signed_by=tuple(vote.validator for vote in shown.votes),
         validators=sum(member.validator for member in start.members),
+    )
+
+
+def _read_receipt(data: bytes) -> Receipt | CometReceipt:
+    try:
+        return decode(Receipt, data)
+    except MalformedError:
+        pass  # It may be the other engine's.
+    try:
+        return decode(CometReceipt, data)
+    except MalformedError:
+        raise NotAReceiptError from None
+
+
+def _read_checkpoints(path: Path | None) -> tuple[SignedCheckpoint, ...]:
+    if path is None:
+        return ()
+    try:
+        return decode(CheckpointFile, read_file(path)).checkpoints
+    except MalformedError:
+        raise NotACheckpointError from None
+
+
+def _verified_comet(receipt: CometReceipt, start: Genesis, checkpoints: tuple[SignedCheckpoint, ...]) -> Verified:
+    body = check_comet_receipt(receipt, start, checkpoints)
+    return Verified(
+        chain=start.chain,
+        height=receipt.header.height,
+        time=receipt.header.time // MS_NS,
+        tx_id=transaction_id(decode(Tx, receipt.tx).body),
+        sponsor=body.sponsor,
+        messages=_tags(body),
+        code=receipt.code,
+        signed_by=signers(receipt, start),
+        validators=len(receipt.proof.validators),
     )
 
 

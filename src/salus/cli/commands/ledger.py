@@ -142,6 +142,9 @@ def verify(
     genesis: Annotated[
         Path | None, typer.Option("--genesis", help="The network's genesis file. [default: the home folder's]")
     ] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option("--checkpoint", help="A checkpoint to trust: for receipts long after the genesis.")
+    ] = None,
     home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
@@ -150,13 +153,14 @@ def verify(
     Examples:
       salus verify grant.receipt
       salus verify grant.receipt --genesis ./genesis
+      salus verify grant.receipt --genesis ./genesis --checkpoint ./checkpoint
     """
     from salus.cli.actions.ledger import verify_file
     from salus.cli.folder import home_folder
 
     here_only()
     output = Output(OwnStreams(), own_screen(), as_json=as_json)
-    found = verify_file(file, genesis or home_folder(home))
+    found = verify_file(file, genesis or home_folder(home), checkpoint)
     _show_verified(output, found)
 
 
