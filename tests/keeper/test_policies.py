@@ -211,5 +211,5 @@ async def test_a_wallet_of_ones_own_widens_at_once_and_adds_writers(tmp_path: Pa
         wider = await on.change(wallet, writers=(*wallet.writers, Writer(member="st-luke")))
         policy, _ = await consent.change(on["mercy"].gateway, wider, wider)
         await consent.send_link(on["mercy"].gateway, wider, policy, "st-luke", "CODE")  # type: ignore[arg-type]
-        on["st-luke"].desk.accept_link("code ", "p9")
+        await on["st-luke"].desk.accept_link("code ", "p9")
         assert (await on.seal("st-luke", wider, "b")).is_durable

@@ -12,8 +12,8 @@ from salus.contracts.records.header import RecordId
 from salus.core.faults import NO_FAULTS, Faults
 from salus.core.ids import FhirType, MemberId, Purpose, TimeMs
 from salus.core.wire import replace
-from salus.node.member import Member
 from salus.node.folder import found, usual_names
+from salus.node.member import Member
 from salus.node.network import Network
 from salus.node.settings import Settings
 from salus.sdk import consent
@@ -66,7 +66,7 @@ class Stage:
         policy = await consent.create(self[by].gateway, wallet)
         for writer in named:
             await consent.send_link(self[by].gateway, wallet, policy, writer, wallet.subject.hex())
-            self[writer].desk.accept_link(wallet.subject.hex(), wallet.subject.hex())
+            await self[writer].desk.accept_link(wallet.subject.hex(), wallet.subject.hex())
         return wallet
 
     async def change(self, wallet: Wallet, by: str = "mercy", **changes: object) -> Wallet:

@@ -6,8 +6,8 @@ import pytest
 
 from salus.crypto.shares import threshold
 from salus.engines.lmdb_errors import FolderInUseError
-from salus.node.keys import FolderError, KeyFileError
 from salus.node.folder import NoNetworkError, NotANetworkError, found, read_genesis, usual_names
+from salus.node.keys import FolderError, KeyFileError
 from salus.node.network import Network
 from salus.sdk.errors import TooFewSeatsError
 from tests.node.stage import Clock, data_of, permit, shown, stage

@@ -89,14 +89,14 @@ async def test_a_link_opens_with_its_code_once_for_the_member_it_names(tmp_path:
         assert copy is not None
         await consent.send_link(on["mercy"].gateway, wallet, copy[0], on["st-luke"].name, "Code-7")
         with pytest.raises(NoSuchSubjectError):
-            on["st-luke"].desk.accept_link("code-8", "p1")
+            await on["st-luke"].desk.accept_link("code-8", "p1")
         with pytest.raises(NoSuchSubjectError):
-            on["lakeside"].desk.accept_link("code-7", "p1")
-        link = on["st-luke"].desk.accept_link(" code-7 ", "p1")
+            await on["lakeside"].desk.accept_link("code-7", "p1")
+        link = await on["st-luke"].desk.accept_link(" code-7 ", "p1")
         assert link == on["st-luke"].store.link("p1") == consent.link_of(wallet, on["st-luke"].name)
         assert link.term_key != consent.link_of(wallet, on["mercy"].name).term_key
         with pytest.raises(NoSuchSubjectError):
-            on["st-luke"].desk.accept_link("code-7", "p1")
+            await on["st-luke"].desk.accept_link("code-7", "p1")
 
 
 async def test_a_link_that_does_not_fit_the_ledger_is_refused_and_can_be_tried_again(tmp_path: Path) -> None:
@@ -113,10 +113,10 @@ async def test_a_link_that_does_not_fit_the_ledger_is_refused_and_can_be_tried_a
             LinkPackage(replace(link, subject=bytes(16)), policy),
         ):
             with pytest.raises(NoSuchSubjectError):
-                desk.keep(package, "p1")
+                await desk.keep(package, "p1")
         await consent.send_link(on["mercy"].gateway, wallet, forged, on["lakeside"].name, "CODE")
         with pytest.raises(NoSuchSubjectError):
-            desk.accept_link("CODE", "p1")
+            await desk.accept_link("CODE", "p1")
         assert on["lakeside"].store.link("p1") is None
 
 
@@ -157,7 +157,7 @@ async def test_a_new_hospital_is_linked_and_from_then_on_writes(tmp_path: Path) 
         wider = replace(wallet, writers=(*wallet.writers, Writer(member=on["st-luke"].name)))
         policy, _ = await consent.change(on["mercy"].gateway, wallet, wider)
         await consent.send_link(on["mercy"].gateway, wider, policy, on["st-luke"].name, "CODE")
-        on["st-luke"].desk.accept_link("CODE", "p1")
+        await on["st-luke"].desk.accept_link("CODE", "p1")
         await on["st-luke"].author.seal(documents(wider, "a"))
         assert shown(await on.view("lakeside", await on.clinician("lakeside"), wider)) == [data_of("a")]
 

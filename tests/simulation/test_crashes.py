@@ -74,7 +74,7 @@ class Story:
         held = self.on["mercy"].store.copy(self.wallet.subject)
         assert held is not None
         await consent.send_link(self.on["mercy"].gateway, self.wallet, held[0], self.on["mercy"].name, "CODE")
-        self.on["mercy"].desk.accept_link("CODE", "again")
+        await self.on["mercy"].desk.accept_link("CODE", "again")
         self.acknowledged.add("link")
 
     async def release(self) -> None:

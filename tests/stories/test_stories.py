@@ -7,12 +7,14 @@
     - northgate*                             a line that must not come at all
 
 A name in braces is bound by the first line that meets it and stands for that text from there on. `{sample}` is the
-folder of the shipped sample.
+folder of the shipped sample. Each story happens twice: on the embedded engine, and between members that run apart,
+where `salus new` starts them.
 """
 
 import re
 import shlex
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +22,9 @@ import pytest
 
 from salus.cli import sample
 from salus.cli.main import main
+from tests.support.apart import apart, needs_cometbft
 
+ENGINES = ("embedded", pytest.param("cometbft", marks=needs_cometbft))
 STORIES = sorted(Path(__file__).parent.glob("*.story"))
 _NAME = re.compile(r"\{([a-z_]+)\}")
 
@@ -80,21 +84,27 @@ def check(step: Step, said: list[str], names: dict[str, str]) -> None:
         assert not came, f"line {number}, `{unwanted}`, came after `{step.command}`:\n{shown}"
 
 
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("story", STORIES, ids=[story.stem for story in STORIES])
 def test_the_story_happens_as_told(
-    story: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    story: Path, engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SALUS_HOME", str(tmp_path / "network"))
     names = {"sample": str(sample.FOLDER)}
-    for step in steps(story.read_text()):
-        command = _NAME.sub(lambda found: names.get(found[1], found[0]), step.command)
-        words = shlex.split(command)
-        if words[0] == "write":
-            Path(words[1]).write_text(" ".join(words[2:]) + "\n")
-            continue
-        assert words[0] == "salus", f"line {step.line}: a story has `salus` commands, and `write FILE TEXT`."
-        code = main(words[1:])
-        said = [line for text in capfd.readouterr() for line in text.splitlines()]
-        assert code == step.code, f"line {step.line}, `{command}`, ended with {code}:\n" + "\n".join(said)
-        check(step, said, names)
+    running = False
+    with ExitStack() as stack:
+        for step in steps(story.read_text()):
+            command = _NAME.sub(lambda found: names.get(found[1], found[0]), step.command)
+            words = shlex.split(command)
+            if words[0] == "write":
+                Path(words[1]).write_text(" ".join(words[2:]) + "\n")
+                continue
+            assert words[0] == "salus", f"line {step.line}: a story has `salus` commands, and `write FILE TEXT`."
+            is_start = words[1] == "new" and engine == "cometbft"
+            code = main([*words[1:], *(["--engine", engine] if is_start else [])])
+            said = [line for text in capfd.readouterr() for line in text.splitlines()]
+            assert code == step.code, f"line {step.line}, `{command}`, ended with {code}:\n" + "\n".join(said)
+            check(step, said, names)
+            if is_start and not running and (tmp_path / "network" / "genesis").exists():
+                running = bool(stack.enter_context(apart(tmp_path / "network")))

@@ -57,6 +57,12 @@ class AlreadyOwnError(RefusalError):
     code = "cli.already_own"
 
 
+class NotUpError(UnavailableError):
+    """The members of this network run as processes of their own, and they are not up."""
+
+    code = "cli.not_up"
+
+
 class NoWitnessError(RefusalError):
     """The witness must be another hospital that writes about this patient."""
 

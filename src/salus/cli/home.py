@@ -8,16 +8,16 @@ plain functions that take a home and return plain results.
 """
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from salus.cli.identity import PatientName, Who
 from salus.cli.people import Patient, People, reader_of
 from salus.contracts.members.messages import Genesis
+from salus.node.folder import found, found_apart, is_apart, usual_names
 from salus.node.gateway_side import GatewaySide
 from salus.node.hosted import Hosted
-from salus.node.folder import found, usual_names
 from salus.node.network import Network
 from salus.node.settings import Settings
 from salus.sdk.gateway import Gateway
@@ -26,13 +26,13 @@ from salus.sdk.reader import Reader
 MEMBERS = 4
 
 
-def found_home(folder: Path, members: int = MEMBERS, jurisdiction: str = "us") -> Genesis:
-    """Make a new network of this many members.
+def found_home(folder: Path, members: int = MEMBERS, jurisdiction: str = "us", *, apart: bool = False) -> Genesis:
+    """Make a new network of this many members, in one process or each in processes of its own.
 
     Raises:
         FolderError: the folder cannot be written, or holds a network already.
     """
-    return found(folder, usual_names(members), jurisdiction=jurisdiction)
+    return (found_apart if apart else found)(folder, usual_names(members), jurisdiction=jurisdiction)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,9 @@ class Home:
         Raises:
             NoNetworkError: there is none.
             FolderInUseError: another process has it open.
+            UnavailableError: its members run as processes of their own, and they are not up.
         """
-        async with Network(folder, settings) as network:
+        async with _running(folder, settings) as network:
             people = People(network)
             try:
                 yield Home(network, people)
@@ -100,3 +101,12 @@ class Home:
             patient = self.patient(who.number)
             return self.member(self.gateway(patient, via).member), Reader(patient.wallet.device_key())
         return self.member(who.member), reader_of(await self.people.staff(who))
+
+
+def _running(folder: Path, settings: Settings | None) -> AbstractAsyncContextManager[Hosted]:
+    """Whole members in this process, or the gateways of members whose other processes run beside it."""
+    if not is_apart(folder):
+        return Network(folder, settings)
+    from salus.node.gateways import Gateways  # With all that speaks to the network.
+
+    return Gateways(folder, settings)

@@ -76,9 +76,13 @@ def parsed(parse: Callable[[], object]) -> Job | None:
 
 
 async def _alone(folder: Path, act: Act, output: Output) -> None:
+    from salus.cli.errors import NotUpError
     from salus.cli.home import Home
+    from salus.node.folder import is_apart
     from salus.node.settings import Settings
 
+    if is_apart(folder):
+        raise NotUpError
     async with Home.open(folder, Settings(tend_every_s=None)) as home:
         await home.network.tend()  # An overdue log root would keep keepers from answering.
         try:

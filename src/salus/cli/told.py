@@ -44,6 +44,7 @@ TO_DO = {
     "cli.not_a_genesis": "Take the file `genesis` of the network's folder: --genesis DIR/genesis",
     "cli.not_a_receipt": "Write it again: salus receipt TRANSACTION -o FILE",
     "cli.not_theirs": "Act as the right person: --as patient:1, or --as clinician@mercy",
+    "cli.not_up": "Start them, and leave them running: salus up",
     "cli.past": "Give a later day for --until. To end a rule now: salus consent revoke --as patient:N --rule NUMBER",
     "cli.policy_away": "Bring a hospital back that writes about the patient, then try again.",
     "cli.unknown_document": "See what there is: salus read --as … --patient …",

@@ -11,9 +11,9 @@ from pathlib import Path
 from salus.contracts.consent import Pack
 from salus.contracts.members.messages import Genesis
 from salus.core.clock import Clock
+from salus.core.errors import UnavailableError
 from salus.core.ids import MemberId
 from salus.core.transport import Door
-from salus.core.errors import UnavailableError
 from salus.engines.cometbft.link import LINK_SOCKET, LinkEngine, follow
 from salus.engines.cometbft.receipts import read_receipt
 from salus.engines.cometbft.unit import LEDGER_FOLDER
@@ -30,7 +30,6 @@ from salus.node.settings import Settings
 from salus.node.site import Site, host_and_port, read_site
 from salus.node.sponsor import LedgerSponsor
 from salus.sdk.packs import shipped_packs
-
 
 LEDGER_WAIT_S = 30.0  # For the ledger process to found, or open, its store.
 LOOK_EVERY_S = 0.1
@@ -82,9 +81,7 @@ class Attached:
 
     def _shared(
         self,
-    ) -> tuple[
-        MemberId, Path, Secrets, Follower, HttpTransport, LedgerSponsor, tuple[Pack, ...], Clock
-    ]:
+    ) -> tuple[MemberId, Path, Secrets, Follower, HttpTransport, LedgerSponsor, tuple[Pack, ...], Clock]:
         return (
             self.member,
             self.folder,

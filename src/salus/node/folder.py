@@ -1,8 +1,8 @@
 """What lies in a network's folder: its genesis, and a folder with keys for every member that lives there.
 
-    genesis        what everybody starts from, and what `salus verify` needs
-    members/…      a folder per member; with a `member.toml` where it runs as processes of its own
-    people/…       keys of people who act in a demo: clinicians, patients
+genesis        what everybody starts from, and what `salus verify` needs
+members/…      a folder per member; with a `member.toml` where it runs as processes of its own
+people/…       keys of people who act in a demo: clinicians, patients
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,6 @@ from salus.node.keys import FolderError, make_secrets, write_secret
 from salus.node.settings import system_clock
 from salus.node.site import PORTS, SITE_FILE, free_ports, local_site, write_site
 from salus.sdk.packs import shipped_packs
-
 
 USUAL_NAMES = ("mercy", "st-luke", "lakeside", "northgate")
 MEMBERS_MAX = 13
@@ -109,9 +108,7 @@ def found_apart(
         raise FolderError(reason="a network is there already")
     ports = free_ports(PORTS * len(names))
     sites = {name: local_site(ports[at * PORTS : (at + 1) * PORTS]) for at, name in enumerate(names)}
-    node_ids = {
-        name: make_node_key(member_folder(folder, name) / ENGINE_FOLDER, urandom(32)) for name in names
-    }
+    node_ids = {name: make_node_key(member_folder(folder, name) / ENGINE_FOLDER, urandom(32)) for name in names}
     endpoints = {name: sites[name].endpoints(node_ids[name]) for name in names}
     for name, site in sites.items():
         peers = tuple(endpoints[other].engine for other in names if other != name)

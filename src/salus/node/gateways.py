@@ -1,24 +1,29 @@
-"""The gateway process: gateways of the members that live in a folder, each on its own ledger process. Satisfies `Hosted`.
+"""The gateway process: gateways of the members that live in a folder, each on its own ledger process.
 
 A member on its own machine has one; a network that runs on one machine for a start has all of them here, so that its
 people act through one socket. Keepers, vaults and ledgers are processes of their own in either case.
 """
 
 import asyncio
+import fcntl
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 from salus.contracts.members.founding import first_committee
 from salus.core.errors import SalusError
 from salus.core.ids import CommitteeId, Digest, MemberId
 from salus.core.wire import encode
 from salus.engines.engine import Ledger
+from salus.engines.lmdb_errors import FolderInUseError
 from salus.node.attached import Attached, attach
 from salus.node.folder import members_here, read_genesis
 from salus.node.gateway_side import GatewaySide
 from salus.node.http.server import Server
 from salus.node.settings import Settings
 from salus.node.tending import Tended
+
+LOCK_FILE = "gateway.lock"
 
 
 class Gateways:
@@ -38,6 +43,7 @@ class Gateways:
         self._members: dict[MemberId, GatewaySide] = {}
         self._servers: list[Server] = []
         self._tending: asyncio.Task[None] | None = None
+        self._lock: IO[bytes] | None = None
 
     @property
     def members(self) -> Sequence[GatewaySide]:
@@ -69,8 +75,10 @@ class Gateways:
         """Attach to every member's ledger, open the gateways, let others in, finish what a crash left unfinished.
 
         Raises:
+            FolderInUseError: another process serves these gateways.
             UnavailableError: a ledger process does not come up in time, or an address cannot be had.
         """
+        self._lock = lock(self.folder / LOCK_FILE)
         for name in members_here(self.folder, self.genesis):
             attached = await attach(self.folder, name, self.settings, self.genesis)
             self._attached.append(attached)
@@ -95,6 +103,8 @@ class Gateways:
         for attached in self._attached:
             await attached.close()
         self._servers, self._attached, self._members = [], [], {}
+        if self._lock is not None:
+            self._lock.close()
 
     async def tend(self) -> list[Tended]:
         """One round of housekeeping at every gateway here."""
@@ -127,3 +137,18 @@ class Gateways:
         while True:
             await asyncio.sleep(every_s)
             await self.tend()
+
+
+def lock(path: Path) -> IO[bytes]:
+    """Hold a file for this process, until it is closed or the process ends.
+
+    Raises:
+        FolderInUseError: another process holds it.
+    """
+    file = path.open("wb")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise FolderInUseError from None
+    return file

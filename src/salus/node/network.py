@@ -8,27 +8,23 @@ Each member has its own keys, stores, clock and view of the ledger; they talk th
 """
 
 import asyncio
-from collections.abc import Sequence
 from pathlib import Path
 
-from salus.contracts.consent import pack_root
-from salus.contracts.members.founding import first_committee, founding
-from salus.contracts.members.messages import Genesis
-from salus.core.clock import Clock
-from salus.core.errors import IntegrityError, RefusalError, SalusError
-from salus.core.ids import ChainId, CommitteeId, Digest, MemberId
-from salus.core.wire import decode, encode
+from salus.contracts.members.founding import first_committee
+from salus.core.errors import SalusError
+from salus.core.ids import CommitteeId, Digest, MemberId
+from salus.core.wire import encode
 from salus.crypto import signatures
 from salus.engines.embedded import EmbeddedEngine
 from salus.engines.lmdb_store import LmdbStore
 from salus.engines.replica import Replica
 from salus.machine.admission import remembering
 from salus.machine.machine import Machine
-from salus.node.folder import GENESIS_FILE, read_genesis
-from salus.node.keys import FolderError, load_secrets, make_secrets, write_secret
+from salus.node.folder import read_genesis
+from salus.node.keys import load_secrets
 from salus.node.local import LocalTransport, Switchboard
 from salus.node.member import Member
-from salus.node.settings import Settings, system_clock
+from salus.node.settings import Settings
 from salus.node.tending import Tended
 from salus.sdk.packs import shipped_packs
 

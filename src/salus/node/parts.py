@@ -12,21 +12,28 @@ import argparse
 import asyncio
 import signal
 import sys
+import traceback
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from pathlib import Path
 
 from salus.core.errors import SalusError
-from salus.core.ids import MemberId
+from salus.core.ids import Digest, MemberId
+from salus.crypto.digests import digest
+from salus.engines.cometbft.collect import collect
 from salus.engines.cometbft.config import EngineSettings
-from salus.engines.cometbft.link import LinkServer
-from salus.engines.cometbft.link import LINK_SOCKET
+from salus.engines.cometbft.receipts import CometReceipt
 from salus.engines.cometbft.unit import LedgerUnit, UnitSettings
 from salus.node.attached import attach
 from salus.node.folder import member_folder, read_genesis
+from salus.node.keeper_side import KeeperSide
 from salus.node.keys import load_secrets
 from salus.node.settings import Settings, system_clock
 from salus.node.site import read_site
 
 FAILED = 1
+
+Part = Callable[[Path, MemberId, asyncio.Event], Awaitable[BaseException | None]]
 
 
 async def run_ledger(home: Path, member: MemberId, stop: asyncio.Event) -> BaseException | None:
@@ -41,9 +48,16 @@ async def run_ledger(home: Path, member: MemberId, stop: asyncio.Event) -> BaseE
         validator_seed=secrets.validator.seed,
         clock=system_clock,
         engine=engine,
+        receipt_of=lambda tx_id: _receipt(unit, tx_id),
     )
     async with LedgerUnit(settings) as unit:
         return await _until(stop, unit.failed())
+
+
+async def _receipt(unit: LedgerUnit, tx_id: Digest) -> CometReceipt:
+    """The proof of a final transaction, from the blocks that this member's CometBFT keeps."""
+    proven = unit.replica.receipt(tx_id)
+    return await collect(unit.rpc, unit.settings.genesis, proven.header.height, digest(proven.tx))
 
 
 async def run_keeper(home: Path, member: MemberId, stop: asyncio.Event) -> BaseException | None:
@@ -63,3 +77,59 @@ async def run_keeper(home: Path, member: MemberId, stop: asyncio.Event) -> BaseE
             side.close()
     finally:
         await attached.close()
+
+
+async def _until(stop: asyncio.Event, failing: Coroutine[object, object, BaseException]) -> BaseException | None:
+    """Wait for either; None where all was well until told to stop."""
+    failed, stopped = asyncio.create_task(failing), asyncio.create_task(stop.wait())
+    await asyncio.wait({failed, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    for task in (failed, stopped):
+        task.cancel()
+    return failed.result() if failed.done() and not failed.cancelled() else None
+
+
+async def _ended(task: "asyncio.Task[None]") -> BaseException:
+    """What ended a task that should run for ever."""
+    await asyncio.wait({task})
+    return task.exception() or RuntimeError("it ended by itself")
+
+
+async def _tend_for_ever(side: KeeperSide, every_s: float) -> None:
+    while True:
+        with suppress(SalusError):
+            await side.tend()
+        await asyncio.sleep(every_s)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one process of a member; its exit code."""
+    parser = argparse.ArgumentParser(prog="salus.node.parts", description="One process of a member.")
+    parser.add_argument("part", choices=sorted(PARTS))
+    parser.add_argument("--home", type=Path, required=True, help="the folder of the network")
+    parser.add_argument("--member", required=True, help="whose process it is")
+    asked = parser.parse_args(argv)
+    try:
+        failed = asyncio.run(_run(PARTS[asked.part], asked.home, MemberId(asked.member)))
+    except SalusError as error:
+        failed = error
+    if failed is None:
+        return 0
+    said = f"{failed.code}: {type(failed).__doc__}" if isinstance(failed, SalusError) else type(failed).__name__
+    print(f"salus {asked.part} of {asked.member} ended: {said}", file=sys.stderr, flush=True)
+    if not isinstance(failed, SalusError):
+        traceback.print_exception(failed)
+    return FAILED
+
+
+async def _run(part: Part, home: Path, member: MemberId) -> BaseException | None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    return await part(home, member, stop)
+
+
+PARTS: dict[str, Part] = {"ledger": run_ledger, "keeper": run_keeper}
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -33,7 +33,7 @@ LOOPBACK = "127.0.0.1"
 
 
 class SiteError(IntegrityError):
-    """A member's `member.toml` is missing or cannot be read: restore it, or write it again after the example in docs."""
+    """A member's `member.toml` is missing or cannot be read: restore it, or write it again."""
 
     code = "node.site"
 

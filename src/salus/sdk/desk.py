@@ -52,6 +52,9 @@ from salus.sdk.links import (
 )
 from salus.sdk.reader import OpenRead
 
+OWN_VIEW_WAIT_S = 1.0  # For a block that others have seen already.
+BLOCKS_WAITED_MAX = 8
+
 
 class OwnLogAsk(Record, tag="desk.log_ask/1", frozen=True):
     """A `Signed` `LogAsking`, sealed to a member's gateway: how it used its own records."""
@@ -94,7 +97,7 @@ class Desk:
         watcher = Watcher(opened.wanted.committee, opened.expires, notify)
         self._watchers[opened.opening.request_id] = watcher
 
-    def accept_link(self, code: str, local: str) -> Link:
+    async def accept_link(self, code: str, local: str) -> Link:
         """Open the link behind the code that a patient shows, under the member's own number for the patient.
 
         Raises:
@@ -102,32 +105,43 @@ class Desk:
                 writer.
         """
         waiting = self._store.waiting(code_digest(self._gateway.chain, code))
+        for sealed in waiting:
+            await self._follow(self._read_link(sealed))
         packages = [package for package in map(self._package, waiting) if package is not None]
         if len({package.link.subject for package in packages}) != 1:  # Two: somebody saw the code and sent their own.
             raise NoSuchSubjectError(member=self._gateway.member)
         package = packages[0]
-        self.keep(package, local)
+        await self.keep(package, local)
         self._store.drop_waiting(code_digest(self._gateway.chain, code))
         return package.link
 
     def _package(self, sealed: bytes) -> LinkPackage | None:
         """What was sent, if it opens and could be taken over."""
+        package = self._read_link(sealed)
         try:
-            package = decode(LinkPackage, self._opening_key.open(sealed, info(self._gateway.chain, "link")))
-            self._check(package)
-        except (MalformedError, NoSuchSubjectError):
+            if package is not None:
+                self._check(package)
+        except NoSuchSubjectError:
             return None
         return package
 
-    def keep(self, package: LinkPackage, local: str) -> None:
+    def _read_link(self, sealed: bytes) -> LinkPackage | None:
+        try:
+            return decode(LinkPackage, self._opening_key.open(sealed, info(self._gateway.chain, "link")))
+        except MalformedError:
+            return None
+
+    async def keep(self, package: LinkPackage, local: str) -> None:
         """Take a link over, if the policy in force names this member for this subject."""
+        await self._follow(package)
         self._check(package)
         self._store.keep_link(local, package.link)
         self._store.keep_copy(package.policy)
 
-    def keep_many(self, packages: Sequence[tuple[LinkPackage, str]]) -> None:
+    async def keep_many(self, packages: Sequence[tuple[LinkPackage, str]]) -> None:
         """As `keep`, for patients that this member did not know yet, all with one durable write."""
         for package, _ in packages:
+            await self._follow(package)
             self._check(package)
         self._store.keep_links([(local, package.link, package.policy) for package, local in packages])
 
@@ -152,11 +166,25 @@ class Desk:
             )
         except MalformedError:
             raise EnvelopeError(seat=0) from None
+        await self._until_in_force(policy)
         is_writer_here = is_writer(policy, self._gateway.member, self._gateway.view.time)
         if not self._is_in_force(policy) or not (is_writer_here or self._store.copy(policy.subject) is not None):
             raise NoSuchSubjectError(member=self._gateway.member)
         self._store.keep_copy(policy)
         return Received()
+
+    async def _follow(self, told: LinkPackage | None) -> None:
+        """Give this member's view a moment to follow those of others, where a version is not in force here yet."""
+        if told is not None:
+            await self._until_in_force(told.policy)
+
+    async def _until_in_force(self, policy: PolicySet) -> None:
+        view = self._gateway.view
+        for _ in range(BLOCKS_WAITED_MAX):
+            cell = cell_of(view.state, policy.cell)
+            is_to_come = policy.version == (0 if cell is None else cell.version + 1)
+            if not is_to_come or not await view.reached(view.height + 1, OWN_VIEW_WAIT_S):
+                return
 
     def _is_in_force(self, policy: PolicySet) -> bool:
         cell = CELLS.get(self._gateway.view.state, policy.cell)

@@ -117,17 +117,17 @@ async def link(
     code = "".join(secrets.choice(CODE_LETTERS) for _ in range(CODE_LENGTH))
     await consent.send_link(gateway, patient.wallet, policy, writer, code)
     if accept:
-        home.member(writer).desk.accept_link(code, local_number(patient))
+        await home.member(writer).desk.accept_link(code, local_number(patient))
     return Linked(patient, writer, code, accept, height)
 
 
-def accept_link(home: Home, who: StaffName, code: str, local: str) -> int | None:
+async def accept_link(home: Home, who: StaffName, code: str, local: str) -> int | None:
     """The hospital's side: take the link behind the code that a patient shows. Their number here, if they have one.
 
     Raises:
         NoSuchSubjectError: no link waits for this code.
     """
-    taken = home.member(who.member).desk.accept_link(code, local)
+    taken = await home.member(who.member).desk.accept_link(code, local)
     return home.people.number_of(taken.cell)
 
 
@@ -188,10 +188,10 @@ def _fresh(home: Home, new: NewPatient, jurisdiction: str | None) -> Wallet:
 async def _open(home: Home, patient: Patient) -> None:
     policy = await consent.create(home.gateway(patient), patient.wallet)
     for writer in patient.writers:
-        _hand_over(home, patient, policy, writer)
+        await _hand_over(home, patient, policy, writer)
 
 
-def _hand_over(home: Home, patient: Patient, policy: PolicySet, writer: MemberId) -> None:
+async def _hand_over(home: Home, patient: Patient, policy: PolicySet, writer: MemberId) -> None:
     """Give a writer that is at the desk its link: no code is needed between people who stand side by side."""
     package = LinkPackage(link=consent.link_of(patient.wallet, writer), policy=policy)
-    home.member(writer).desk.keep(package, local_number(patient))
+    await home.member(writer).desk.keep(package, local_number(patient))

@@ -20,8 +20,8 @@ from salus.core.ids import FhirType, MemberId, Purpose, SubjectId
 from salus.core.wire import replace
 from salus.fhir.document import Document
 from salus.fhir.folder import read_folder
-from salus.node.member import Member
 from salus.node.folder import found, usual_names
+from salus.node.member import Member
 from salus.node.network import Network
 from salus.node.settings import Settings
 from salus.sdk import consent
@@ -76,7 +76,7 @@ class Stage:
         policy = await consent.create(self.network.members[0].gateway, wallet)
         for member in self.network.members:
             link = consent.link_of(wallet, member.name)
-            member.desk.keep(LinkPackage(link=link, policy=policy), local=wallet.subject.hex())
+            await member.desk.keep(LinkPackage(link=link, policy=policy), local=wallet.subject.hex())
         return Patient(wallet, policy)
 
     async def reader(self, member: Member) -> Reader:

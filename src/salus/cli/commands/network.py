@@ -14,8 +14,13 @@ if TYPE_CHECKING:
     from salus.cli.home import Home
     from salus.cli.importing import ImportReport
 
-Members = Annotated[int, typer.Option("--members", min=1, max=13, help="How many members a new network has.")]
+Members = Annotated[int, typer.Option("--members", "--orgs", min=1, max=13, help="How many members a new network has.")]
 Jurisdiction = Annotated[str, typer.Option("--jurisdiction", help="Whose law a new network's members follow: us, eu.")]
+EngineName = Annotated[
+    str,
+    typer.Option("--engine", help="embedded: all members in one process. cometbft: each in processes of its own."),
+]
+_ENGINES = ("embedded", "cometbft")
 _PASSED_ON = {"ignore_unknown_options": True, "allow_extra_args": True}
 _TROUBLES_SHOWN = 20
 
@@ -30,6 +35,7 @@ def add_to(app: typer.Typer) -> None:
         _pass_on(app, name, about)
     app.command("new", help=with_examples(new.__doc__))(new)
     app.command("up", help=with_examples(up.__doc__))(up)
+    app.command("gateway", hidden=True)(gateway)
     app.command("import", help=with_examples(import_.__doc__))(import_)
 
 
@@ -37,12 +43,14 @@ def new(
     home: HomeFolder = None,
     members: Members = 4,
     jurisdiction: Jurisdiction = "us",
+    engine: EngineName = "embedded",
     as_json: AsJson = False,
 ) -> None:
     """Make a new network in a folder, and leave it at rest.
 
     Examples:
       salus new
+      salus new --engine cometbft --orgs 4
       salus new --home /srv/salus --members 7 --jurisdiction eu
     """
     from salus.cli.folder import home_folder
@@ -52,7 +60,8 @@ def new(
     output = Output(OwnStreams(), own_screen(), as_json=as_json)
     folder = home_folder(home)
     _check_jurisdiction(jurisdiction)
-    genesis = found_home(folder, members, jurisdiction)
+    _check_engine(engine)
+    genesis = found_home(folder, members, jurisdiction, apart=engine == "cometbft")
     names = [member.member for member in genesis.members]
     output.say(f"A network of {len(names)} members is in {folder}: {', '.join(names)}.")
     output.result({"chain": genesis.chain, "folder": str(folder), "members": names})
@@ -62,12 +71,14 @@ def up(
     home: HomeFolder = None,
     members: Members = 4,
     jurisdiction: Jurisdiction = "us",
+    engine: EngineName = "embedded",
     as_json: AsJson = False,
 ) -> None:
     """Keep a network running; makes a new one where the folder holds none. Other commands find it by themselves.
 
     Examples:
       salus up
+      salus up --engine cometbft --orgs 4
       salus up --home /srv/salus --members 7
     """
     import asyncio
@@ -75,15 +86,34 @@ def up(
     from salus.cli.folder import home_folder
     from salus.cli.home import found_home
     from salus.cli.serving import keep_up
-    from salus.node.folder import GENESIS_FILE
+    from salus.node.folder import GENESIS_FILE, is_apart
 
     here_only()
     output = Output(OwnStreams(), own_screen(), as_json=as_json)
     folder = home_folder(home)
     _check_jurisdiction(jurisdiction)
+    _check_engine(engine)
     if not (folder / GENESIS_FILE).exists():
-        found_home(folder, members, jurisdiction)
-    asyncio.run(keep_up(folder, output))
+        found_home(folder, members, jurisdiction, apart=engine == "cometbft")
+    if not is_apart(folder):
+        asyncio.run(keep_up(folder, output))
+        return
+    from salus.cli.apart import keep_apart_up
+
+    code = asyncio.run(keep_apart_up(folder, output))
+    if code:
+        raise typer.Exit(code)
+
+
+def gateway(home: HomeFolder = None) -> None:
+    """The gateways of a folder whose members run apart: one of the processes that `salus up` starts."""
+    import asyncio
+
+    from salus.cli.folder import home_folder
+    from salus.cli.serving import keep_up
+
+    here_only()
+    asyncio.run(keep_up(home_folder(home), Output(OwnStreams(), own_screen(), as_json=False)))
 
 
 def import_(
@@ -147,6 +177,11 @@ def _check_jurisdiction(jurisdiction: str) -> None:
 
     if jurisdiction not in SHIPPED:
         raise typer.BadParameter(f"{jurisdiction} is not one of {', '.join(SHIPPED)}", param_hint="--jurisdiction")
+
+
+def _check_engine(engine: str) -> None:
+    if engine not in _ENGINES:
+        raise typer.BadParameter(f"{engine} is not one of {', '.join(_ENGINES)}", param_hint="--engine")
 
 
 def _pass_on(app: typer.Typer, name: str, about: str) -> None:

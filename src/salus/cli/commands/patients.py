@@ -100,7 +100,7 @@ def link(
         if isinstance(acting, PatientName):
             await _send(place, output, acting.number)
         else:
-            _take(place, output)
+            await _take(place, output)
 
     async def _send(place: "Home", output: Output, patient: int) -> None:
         from salus.cli.actions.patients import link as link_to
@@ -118,7 +118,7 @@ def link(
         code_shown = None if linked.is_accepted else linked.code
         output.result({**_shown(linked.patient), "to": linked.to, "code": code_shown, "height": linked.height})
 
-    def _take(place: "Home", output: Output) -> None:
+    async def _take(place: "Home", output: Output) -> None:
         from salus.cli.actions.patients import accept_link
         from salus.cli.identity import StaffName, who
 
@@ -126,7 +126,7 @@ def link(
         assert isinstance(acting, StaffName), "Who is not a patient is a member's person."
         if code is None:
             raise typer.BadParameter("type the code that the patient shows: --code K7QWM2XTRA", param_hint="--code")
-        patient = accept_link(place, acting, code, number or f"link:{code}")
+        patient = await accept_link(place, acting, code, number or f"link:{code}")
         named = "the patient" if patient is None else f"patient:{patient}"
         output.say(f"{acting.member} is linked to {named} now.")
         output.result({"member": acting.member, "patient": patient})

@@ -151,6 +151,6 @@ async def _with_custodians_device(world: World) -> Patient:
     await mercy.gateway.sponsor(create)
     patient = Patient(wallet, policy)
     await consent.send_link(mercy.gateway, wallet, policy, northgate.name, wallet.cell.hex())
-    northgate.desk.accept_link(wallet.cell.hex(), wallet.cell.hex())
+    await northgate.desk.accept_link(wallet.cell.hex(), wallet.cell.hex())
     await world.seal("northgate", patient, *DOCUMENTS_B["northgate"])
     return patient

@@ -212,7 +212,7 @@ class World:
         for writer in writers:
             code = new_id().hex()
             await consent.send_link(gateway, wallet, patient.policy, writer, code)
-            network[writer].desk.accept_link(code, code)
+            await network[writer].desk.accept_link(code, code)
         for name, some in documents.items():
             if some:
                 await self.seal(name, patient, *some)

@@ -106,7 +106,7 @@ class Patients:
                 self._known[local] = Patient(local, result, _usual(result), is_new=True)
                 made.append((local, patient.wallet))
         self._people.forget(lost)
-        self._link(made)
+        await self._link(made)
 
     async def _open(self, wallets: Sequence[Wallet]) -> list[PolicySet | SalusError]:
         """Open the cells, each custodian those of its own patients."""
@@ -131,7 +131,7 @@ class Patients:
         chain, committee = self._network.genesis.chain, self._network.committee
         return new_wallet(chain, committee, entry.jurisdiction, writers, custodian)
 
-    def _link(self, made: Sequence[tuple[str, Wallet]]) -> None:
+    async def _link(self, made: Sequence[tuple[str, Wallet]]) -> None:
         by_member: dict[MemberId, list[tuple[LinkPackage, str]]] = {}
         for local, wallet in made:
             policy = self._known[local].policy
@@ -139,7 +139,7 @@ class Patients:
                 package = LinkPackage(link=consent.link_of(wallet, writer.member), policy=policy)
                 by_member.setdefault(writer.member, []).append((package, local))
         for name, packages in by_member.items():
-            self._network[name].desk.keep_many(packages)
+            await self._network[name].desk.keep_many(packages)
 
     async def _add_writers(self, patient: Patient, need: Need) -> None:
         now = self._network.members[0].clock()
@@ -161,7 +161,7 @@ class Patients:
         self._people.save(kept, wider)
         for name in missing:
             package = LinkPackage(link=consent.link_of(wider, name), policy=patient.policy)
-            self._network[name].desk.keep(package, patient.local)
+            await self._network[name].desk.keep(package, patient.local)
 
 
 def _usual(policy: PolicySet) -> MemberId:

@@ -58,7 +58,7 @@ class NoProofError(UnavailableError):
 class Rpc(Protocol):
     """CometBFT's RPC."""
 
-    async def call(self, method: str, **params: str | bool) -> object:
+    async def call(self, method: str, **parameters: object) -> Any:
         """The result of a call, as plain data.
 
         Raises:
@@ -166,7 +166,7 @@ async def proof_block(rpc: Rpc, height: Height, wait_s: float = WAIT_S) -> Light
             while True:
                 try:
                     return await light_block(rpc, height + 1)
-                except EngineRpcError:
+                except UnavailableError:
                     await asyncio.sleep(POLL_S)
     except TimeoutError:
         raise NoProofError(height=height + 1) from None

@@ -71,6 +71,15 @@ class CometReceipt(Record, tag="engine.comet_receipt/1", frozen=True):
     checkpoints: tuple[SignedCheckpoint, ...]  # Where the genesis is too old to vouch for the first of these.
 
 
+def read_receipt(data: bytes) -> CometReceipt:
+    """A receipt's bytes.
+
+    Raises:
+        MalformedError: they are none.
+    """
+    return decode(CometReceipt, data)
+
+
 def check_comet_receipt(receipt: CometReceipt, genesis: Genesis, checkpoints: Sequence[SignedCheckpoint] = ()) -> Body:
     """Raise unless the receipt proves its transaction's result on this network; return what the transaction asked.
 

@@ -1,0 +1,96 @@
+"""`salus up` where members run apart: a ledger and a keeper process for each, and one for the gateways of this folder.
+
+The process that a person started supervises: it restarts what ends, and stops all in order. What each said lies in
+`logs/`.
+"""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+from salus.cli.output import Output
+from salus.cli.socket import socket_path
+from salus.contracts.members.messages import Genesis
+from salus.core.ids import MemberId
+from salus.node.folder import member_folder, members_here, read_genesis
+from salus.node.processes import Program, Supervisor
+from salus.node.site import host_and_port, read_site
+
+RUN_FOLDER = "run"
+LOGS_FOLDER = "logs"
+GATEWAY = "gateway"
+UP_S = 60.0  # For everything to serve, before it is said that something does not.
+LOOK_EVERY_S = 0.05
+
+
+async def keep_apart_up(folder: Path, output: Output) -> int:
+    """Run the processes of every member that lives in a folder, until SIGINT or SIGTERM; the exit code.
+
+    Raises:
+        SupervisedError: another supervisor runs them already.
+        NoNetworkError: there is no network in it.
+        SiteError: a member's addresses cannot be read.
+    """
+    genesis = read_genesis(folder)
+    members = members_here(folder, genesis)
+    logs = folder / LOGS_FOLDER
+    logs.mkdir(parents=True, exist_ok=True, mode=0o700)
+    socket_path(folder).unlink(missing_ok=True)
+    supervisor = Supervisor(programs_of(folder, members), folder / RUN_FOLDER, logs=logs)
+    telling = asyncio.create_task(_tell(folder, genesis, members, output))
+    code = await supervisor.run()
+    telling.cancel()
+    await asyncio.gather(telling, return_exceptions=True)
+    output.say("The network is down. Everything acknowledged is in its folder.")
+    return code
+
+
+def programs_of(folder: Path, members: list[MemberId]) -> list[Program]:
+    """What runs, in the order in which it starts. Each waits by itself for what it stands on."""
+    place = ("--home", str(folder))
+    parts = (sys.executable, "-m", "salus.node.parts")
+    programs = [
+        Program(name=f"{part}-{name}", argv=(*parts, part, *place, "--member", name))
+        for part in ("ledger", "keeper")
+        for name in members
+    ]
+    return [*programs, Program(name=GATEWAY, argv=(sys.executable, "-m", "salus.cli.main", GATEWAY, *place))]
+
+
+async def _tell(folder: Path, genesis: Genesis, members: list[MemberId], output: Output) -> None:
+    """Say what is where once everybody serves."""
+    try:
+        async with asyncio.timeout(UP_S):
+            await _until_up(folder, members)
+    except TimeoutError:
+        output.note(f"Not every process serves yet; {folder / LOGS_FOLDER} says why. They go on being restarted.")
+        return
+    output.say(f"The network {genesis.chain} is up: {', '.join(members)}.")
+    rows, told = [], []
+    for name in members:
+        site = read_site(member_folder(folder, name))
+        rows.append([name, site.engine, site.rpc, site.keeper, site.gateway])
+        told.append(
+            {"member": name, "engine": site.engine, "rpc": site.rpc, "keeper": site.keeper, "gateway": site.gateway}
+        )
+    output.table(["member", "engine", "light clients", "keeper, vault", "gateway"], rows)
+    output.say(f"Other commands find it by its folder, {folder}; logs are in {folder / LOGS_FOLDER}. Ctrl-C stops it.")
+    output.result({"chain": genesis.chain, "members": told, "socket": str(socket_path(folder)), "pid": os.getpid()})
+
+
+async def _until_up(folder: Path, members: list[MemberId]) -> None:
+    sites = [read_site(member_folder(folder, name)) for name in members]
+    addresses = [address for site in sites for address in (site.keeper, site.gateway)]
+    while addresses or not socket_path(folder).exists():
+        addresses = [address for address in addresses if not await _listens(*host_and_port(address))]
+        await asyncio.sleep(LOOK_EVERY_S)
+
+
+async def _listens(host: str, port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection(host, port)
+    except OSError:
+        return False
+    writer.close()
+    return True
