@@ -106,7 +106,7 @@ async def test_a_refused_transaction_is_in_the_block_with_its_code(tmp_path: Pat
         accepted, refused = await asyncio.gather(cluster.engine.submit(tx), cluster.engine.submit(forged))
         assert (accepted.code, refused.code) == (ACCEPTED, "machine.bad_signature")
         assert accepted.height == refused.height
-        receipt = cluster.engine.receipt(refused.tx_id)
+        receipt = await cluster.engine.receipt(refused.tx_id)
         assert receipt.result.code == "machine.bad_signature"
         check_receipt(receipt, cluster.network.genesis)
 
@@ -117,7 +117,7 @@ async def test_a_forged_copy_does_not_stand_in_the_way_of_the_true_one(tmp_path:
         forged = encode(replace(decode(Tx, tx), signature=bytes(64)))
         said = await asyncio.gather(*map(cluster.engine.submit, (forged, tx, forged)))
         assert [each.code for each in said] == ["machine.bad_signature", ACCEPTED, "machine.bad_signature"]
-        assert cluster.engine.receipt(said[1].tx_id).tx == tx
+        assert (await cluster.engine.receipt(said[1].tx_id)).tx == tx
         assert (await cluster.engine.submit(forged)).code == ACCEPTED  # That transaction was accepted, and where.
 
 
@@ -259,7 +259,7 @@ async def test_a_crash_at_a_members_write_loses_nothing_acknowledged(tmp_path: P
         assert isinstance(cluster.engine.failure, CrashError)
     async with running(tmp_path) as cluster:
         assert len(cluster.heights()) == len(cluster.roots()) == 1
-        assert cluster.engine.receipt(first.tx_id).result.code == ACCEPTED
+        assert (await cluster.engine.receipt(first.tx_id)).result.code == ACCEPTED
         kept = not (member == "mercy" and side == "before")  # Mercy writes first: its crash before keeps nothing.
         assert cluster.engine.newest().height == (4 if kept else 3)
         assert (await cluster.engine.submit(tx)).code == ACCEPTED
@@ -371,7 +371,7 @@ async def test_many_submissions_share_blocks(tmp_path: Path) -> None:
         assert cluster.engine.newest().height <= 4
         assert len(cluster.roots()) == 1
         for each in said[::20]:
-            check_receipt(cluster.engine.receipt(each.tx_id), cluster.network.genesis)
+            check_receipt(await cluster.engine.receipt(each.tx_id), cluster.network.genesis)
 
 
 async def test_a_burst_beyond_a_quota_takes_several_blocks_and_is_not_refused(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Whether a member's ledger is what its blocks say: everything worked out again from the genesis, and compared.
 
-1. Blocks: none missing, each signed by more than two thirds, each following the one before.
+1. Blocks: none missing, each signed by more than two thirds, each following the one before. With CometBFT, which proves
+   by its own commits that they are final, no block carries signatures (`signed=False`).
 2. Replay: every block applied anew, by a fresh machine, in a store of its own; each header must come out the same.
 3. Store: values, pages, index and newest header must be those of the replay, byte for byte, and nothing besides.
 4. Tree: the root once more from all values at once, not block by block; it must be the newest header's.
@@ -89,7 +90,9 @@ class _Wrong(Exception):
         self.difference = difference
 
 
-def check_folder(folder: Path, member: MemberId, genesis: Genesis, progress: Progress | None = None) -> Report:
+def check_folder(
+    folder: Path, member: MemberId, genesis: Genesis, progress: Progress | None = None, *, signed: bool = True
+) -> Report:
     """Check a closed ledger, its file's structure first.
 
     Raises:
@@ -98,17 +101,19 @@ def check_folder(folder: Path, member: MemberId, genesis: Genesis, progress: Pro
     try:
         check_file(folder)
         with LmdbStore(folder) as store:
-            return check_store(store, member, genesis, progress)
+            return check_store(store, member, genesis, progress, signed=signed)
     except IntegrityError as error:
         return Report(member=member, differences=[Difference("file", 0, error.code)])
 
 
-def check_ledger(replica: Ledger, progress: Progress | None = None) -> Report:
+def check_ledger(replica: Ledger, progress: Progress | None = None, *, signed: bool = True) -> Report:
     """Check the ledger of a running member, as of one moment."""
-    return check_store(replica.values_and_tree, replica.member, replica.genesis, progress)
+    return check_store(replica.values_and_tree, replica.member, replica.genesis, progress, signed=signed)
 
 
-def check_store(store: LmdbStore, member: MemberId, genesis: Genesis, progress: Progress | None = None) -> Report:
+def check_store(
+    store: LmdbStore, member: MemberId, genesis: Genesis, progress: Progress | None = None, *, signed: bool = True
+) -> Report:
     """Check one store, as of one moment, with the disk's temporary folder for the replay."""
     report = Report(member=member)
     with ExitStack() as stack:
@@ -118,7 +123,8 @@ def check_store(store: LmdbStore, member: MemberId, genesis: Genesis, progress: 
         rebuilt = stack.enter_context(LmdbStore(workspace / "tree"))
         stack.enter_context(no_cyclic_collector())
         try:
-            newest = _replay(view, anew, genesis, report, progress or _in_silence)
+            validators = dict(validators_of(genesis)) if signed else None
+            newest = _replay(view, anew, genesis, report, progress or _in_silence, validators)
             _compare(view, anew, newest)
             _rebuild(view, rebuilt, newest, report)
         except _Wrong as wrong:
@@ -128,7 +134,14 @@ def check_store(store: LmdbStore, member: MemberId, genesis: Genesis, progress: 
     return report
 
 
-def _replay(view: Snapshot, anew: LmdbStore, genesis: Genesis, report: Report, progress: Progress) -> Header:
+def _replay(
+    view: Snapshot,
+    anew: LmdbStore,
+    genesis: Genesis,
+    report: Report,
+    progress: Progress,
+    validators: dict[MemberId, bytes] | None,
+) -> Header:
     if view.get(GENESIS_KEY) != encode(genesis):
         raise _Wrong(Difference("genesis", 0, "the store belongs to another network"))
     machine = Machine(remembering(Machine().verify))
@@ -136,7 +149,6 @@ def _replay(view: Snapshot, anew: LmdbStore, genesis: Genesis, report: Report, p
         newest = genesis_header(genesis, machine.genesis(State(anew), genesis))
     total = sum(1 for _ in view.scan(BLOCKS_PREFIX))
     blocks = _blocks(view, total)
-    validators = dict(validators_of(genesis))
     while report.height < total:
         with anew.write():
             for stored in islice(blocks, _BLOCKS_PER_WRITE):
@@ -169,7 +181,11 @@ def _check_place(stored: StoredBlock, newest: Header) -> None:
         raise _Wrong(Difference("chain", newest.height + 1, "the block does not follow the one before"))
 
 
-def _check_signed(stored: StoredBlock, validators: dict[MemberId, bytes]) -> None:
+def _check_signed(stored: StoredBlock, validators: dict[MemberId, bytes] | None) -> None:
+    if validators is None:
+        if stored.votes:
+            raise _Wrong(Difference("votes", stored.block.height, "signatures where CometBFT's commit is the proof"))
+        return
     try:
         check_votes(stored.header, stored.votes, validators)
     except ReceiptError as error:

@@ -104,7 +104,7 @@ class EmbeddedEngine:
             raise NotFinalError(members_up=len(self._members.voting()))
         return answer.result()
 
-    def receipt(self, tx_id: Digest) -> Receipt:
+    async def receipt(self, tx_id: Digest) -> Receipt:
         """See `Engine.receipt`."""
         return self.newest().receipt(tx_id)
 

@@ -6,9 +6,9 @@ from typing import Protocol
 
 from salus.contracts.members.messages import Genesis
 from salus.core.ids import Digest, Height, MemberId
+from salus.core.wire import Record
 from salus.engines.layout import StoredBlock
 from salus.engines.lmdb_store import LmdbStore
-from salus.engines.receipts import Receipt
 from salus.machine.block import Header
 from salus.machine.view import View
 
@@ -37,8 +37,8 @@ class Engine(Protocol):
             UnavailableError: it did not become final in time.
         """
 
-    def receipt(self, tx_id: Digest) -> Receipt:
-        """The proof of a final transaction.
+    async def receipt(self, tx_id: Digest) -> Record:
+        """The proof of a final transaction, in the form of this engine.
 
         Raises:
             UnavailableError: no final block here holds it.

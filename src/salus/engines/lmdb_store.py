@@ -1,6 +1,7 @@
 """The ledger's store on disk: one LMDB environment as a `KeyValue`, written in atomic, durable steps.
 
-One process per folder, one writer at a time; readers on any thread see whole commits and never wait for the writer.
+One writing process per folder, one writer at a time; readers on any thread, and in any process that opened the folder
+for reading, see whole commits and never wait for the writer.
 Durable means that LMDB has called fsync before `write()` ends. What is stored is `state`'s business.
 """
 
@@ -44,8 +45,8 @@ class LmdbStore:
     stands and what was not is gone.
     """
 
-    def __init__(self, path: Path, map_size_bytes: int = MAP_SIZE_BYTES) -> None:
-        """Open the store, or found one in an empty or absent folder.
+    def __init__(self, path: Path, map_size_bytes: int = MAP_SIZE_BYTES, *, read_only: bool = False) -> None:
+        """Open the store, or found one in an empty or absent folder; `read_only` beside a process that writes.
 
         Raises:
             NotWritableError: the folder cannot be made or written.
@@ -53,21 +54,24 @@ class LmdbStore:
             StoreCorruptError: its file is damaged or cut short.
             StoreFormatError: it is of another format.
             DiskFullError: there is no room to found it.
+            StoreUnavailableError, NotWritableError: it is opened for reading, and nobody has founded it yet.
         """
+        self._read_only = read_only
         self._writing: lmdb.Transaction[bytes] | None = None
         self._writer: int | None = None
         self._turn = threading.Lock()  # Of writers.
         self._grow = False
-        self._lock = _locked(path)
+        self._lock = -1 if read_only else _locked(path)
         try:
-            self._environment = _opened(path, map_size_bytes)
+            self._environment = _opened(path, map_size_bytes, read_only)
             try:
-                self._data = self._founded()
+                self._data = self._found() if read_only else self._founded()
             except BaseException:
                 self._environment.close()
                 raise
         except BaseException:
-            os.close(self._lock)
+            if self._lock >= 0:
+                os.close(self._lock)
             raise
 
     def close(self) -> None:
@@ -120,8 +124,8 @@ class LmdbStore:
             StoreUnavailableError: the disk failed.
             StoreCorruptError: a page read on the way is damaged.
         """
-        if self._writer == threading.get_ident():
-            raise RuntimeError("this thread is already within `store.write()`")
+        if self._read_only or self._writer == threading.get_ident():
+            raise RuntimeError("the store is open for reading, or this thread is already within `store.write()`")
         with self._turn:
             with translated():
                 self._grow_if_needed()
@@ -210,10 +214,15 @@ class LmdbStore:
             if marker is None and transaction.stat()["entries"] == 0:
                 transaction.put(_FORMAT_KEY, b"%d" % STORE_FORMAT)
                 marker = b"%d" % STORE_FORMAT
-            if marker != b"%d" % STORE_FORMAT:
-                found = int(marker) if marker is not None and marker.isdigit() else 0
-                raise StoreFormatError(found=found, expected=STORE_FORMAT)
+            _check_format(marker)
             return self._environment.open_db(b"data", txn=transaction)
+
+    def _found(self) -> "lmdb._Database":
+        """The database of the data, in a store that somebody else has founded."""
+        with translated():
+            with self._environment.begin() as transaction:
+                _check_format(transaction.get(_FORMAT_KEY))
+            return self._environment.open_db(b"data", create=False)  # A handle that outlives a transaction.
 
 
 class Committed:
@@ -280,6 +289,12 @@ def check_file(path: Path) -> None:
         raise StoreCorruptError(problems=len(problems))
 
 
+def _check_format(marker: bytes | None) -> None:
+    if marker != b"%d" % STORE_FORMAT:
+        found = int(marker) if marker is not None and marker.isdigit() else 0
+        raise StoreFormatError(found=found, expected=STORE_FORMAT)
+
+
 def _scanned(transaction: "lmdb.Transaction[bytes]", prefix: bytes, start: bytes) -> Iterator[tuple[bytes, bytes]]:
     with translated():
         cursor = transaction.cursor()
@@ -307,7 +322,7 @@ def _locked(path: Path) -> int:
     return lock
 
 
-def _opened(path: Path, map_size_bytes: int) -> lmdb.Environment:
+def _opened(path: Path, map_size_bytes: int, read_only: bool) -> lmdb.Environment:
     """Open the environment and see that its file is as long as it says: a read past its end would kill the process.
 
     Memory is cleared before it is written (`meminit`, the default), so that no stray secret reaches the disk; no
@@ -315,7 +330,14 @@ def _opened(path: Path, map_size_bytes: int) -> lmdb.Environment:
     """
     with translated():
         environment = lmdb.open(
-            str(path), map_size=map_size_bytes, max_dbs=1, max_spare_txns=1, readahead=False, mode=0o600
+            str(path),
+            map_size=map_size_bytes,
+            max_dbs=1,
+            max_spare_txns=1,
+            readahead=False,
+            mode=0o600,
+            readonly=read_only,
+            create=not read_only,
         )
         about = environment.info()
         expected = (about["last_pgno"] + 1) * environment.stat()["psize"]
@@ -323,7 +345,8 @@ def _opened(path: Path, map_size_bytes: int) -> lmdb.Environment:
         if found < expected:
             environment.close()
             raise StoreCorruptError(size_bytes=found, expected_bytes=expected)
-        _sync_folder(path)
+        if not read_only:
+            _sync_folder(path)
     return environment
 
 

@@ -9,17 +9,17 @@ waits for them gets the same answer.
 import asyncio
 import random
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from salus.contracts.members.reads import parameters_of
 from salus.core.clock import Clock
 from salus.core.ids import Digest
+from salus.core.wire import Record
 from salus.engines.agreement import NotFinalError
 from salus.engines.cometbft.rpc import CometRpc, EngineAwayError, EngineSaidError
 from salus.engines.engine import Inclusion
 from salus.engines.queue import BusyError
-from salus.engines.receipts import Receipt
 from salus.engines.replica import NotFoundError, Replica, StoredBlock
 from salus.machine.admission import Submitted, read
 from salus.machine.block import ACCEPTED
@@ -44,14 +44,14 @@ class CometEngine:
         replica: Replica,
         rpc: CometRpc,
         clock: Clock,
-        receipt_of: Callable[[Digest], Receipt] | None = None,
+        receipt_of: Callable[[Digest], Awaitable[Record]] | None = None,
         timeout_s: float = SUBMIT_TIMEOUT_S,
     ) -> None:
         self._replica = replica
         self._rpc = rpc
         self._clock = clock
         self._receipt_of = receipt_of or _no_receipts
-        self._timeout_s = timeout_s
+        self.patience_s = timeout_s
         self._answers: dict[bytes, asyncio.Future[Inclusion]] = {}  # By transaction: who waits for what.
         self._handing: dict[bytes, asyncio.Task[None]] = {}
         replica.listen(self._committed)
@@ -69,14 +69,14 @@ class CometEngine:
         if answer is None:
             answer = self._answers[tx] = asyncio.get_running_loop().create_future()
             self._handing[tx] = asyncio.create_task(self._hand_over(tx, submitted, answer))
-        await asyncio.wait((answer,), timeout=self._timeout_s)  # Leaves the answer to others who wait for it.
+        await asyncio.wait((answer,), timeout=self.patience_s)  # Leaves the answer to others who wait for it.
         if not answer.done():
             raise NotFinalError(height=self._replica.height)
         return answer.result()
 
-    def receipt(self, tx_id: Digest) -> Receipt:
+    async def receipt(self, tx_id: Digest) -> Record:
         """See `Engine.receipt`."""
-        return self._receipt_of(tx_id)
+        return await self._receipt_of(tx_id)
 
     async def stop(self) -> None:
         """Hand nothing over any more; whoever waits is told."""
@@ -89,7 +89,7 @@ class CometEngine:
     async def _hand_over(self, tx: bytes, submitted: Submitted, answer: "asyncio.Future[Inclusion]") -> None:
         """Offer a transaction until it is answered for; at most for twice as long as anybody waits."""
         try:
-            async with asyncio.timeout(2 * self._timeout_s):
+            async with asyncio.timeout(2 * self.patience_s):
                 pause_s = _PAUSE_S
                 while not answer.done() and submitted.body.valid_until >= self._replica.time:
                     handed = await self._offered(tx, submitted, answer)
@@ -135,5 +135,5 @@ class CometEngine:
                 answer.set_result(here if result.code == ACCEPTED else self._accepted(result.tx_id) or here)
 
 
-def _no_receipts(tx_id: Digest) -> Receipt:
+async def _no_receipts(tx_id: Digest) -> Record:
     raise NotFoundError(tx_id=tx_id)

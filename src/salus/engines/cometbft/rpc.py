@@ -61,8 +61,8 @@ class CometRpc:
         except (OSError, EOFError, TimeoutError, ValueError) as error:
             raise EngineAwayError(method=method, reason=type(error).__name__) from None
         if "error" in answer:
-            error = answer["error"]
-            raise EngineSaidError(f"{error.get('message')}: {error.get('data')}", method=method)
+            said = answer["error"]
+            raise EngineSaidError(f"{said.get('message')}: {said.get('data')}", method=method)
         return answer["result"]
 
     def close(self) -> None:

@@ -9,29 +9,32 @@ the application fails, `failed` says so and whoever runs the unit stops it and s
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from salus.contracts.members.messages import Genesis
 from salus.core.clock import Clock
+from salus.core.errors import UnavailableError
 from salus.core.faults import NO_FAULTS, Faults
 from salus.core.ids import Digest, MemberId
+from salus.core.wire import Record, replace
 from salus.crypto import signatures
 from salus.engines.cometbft.application import Application
 from salus.engines.cometbft.config import ABCI_SOCKET, RPC_SOCKET, EngineSettings, rpc_address, write_config
 from salus.engines.cometbft.engine import CometEngine
+from salus.engines.cometbft.link import LINK_SOCKET, LinkServer, Status
 from salus.engines.cometbft.rpc import CometRpc
 from salus.engines.cometbft.server import AbciServer
 from salus.engines.cometbft.supervisor import EngineEndedError, Supervisor, find_binary
 from salus.engines.lmdb_store import LmdbStore
-from salus.engines.receipts import Receipt
 from salus.engines.replica import Replica
 from salus.machine.admission import remembering
 from salus.machine.machine import Machine
 
 LEDGER_FOLDER = "ledger"
 ENGINE_FOLDER = "engine"
+STATUS_S = 2.0
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -45,7 +48,7 @@ class UnitSettings:
     clock: Clock
     engine: EngineSettings = field(default_factory=EngineSettings)
     binary: Path | None = None  # None: found by itself.
-    receipt_of: Callable[[Digest], Receipt] | None = None
+    receipt_of: Callable[[Digest], Awaitable[Record]] | None = None
     faults: Faults = NO_FAULTS
     environment: dict[str, str] = field(default_factory=dict)  # Of CometBFT, for fail-points.
 
@@ -77,6 +80,7 @@ class LedgerUnit:
         self.supervisor = Supervisor(engine, binary, settings.environment)
         self.rpc = CometRpc(rpc_address(engine, settings.engine))
         self.engine = CometEngine(self.replica, self.rpc, settings.clock, settings.receipt_of)
+        self.link = LinkServer(settings.folder / LINK_SOCKET, self.engine, self.replica, self)
         self._telling: set[asyncio.Task[None]] = set()
         self._failed: asyncio.Future[BaseException] | None = None
         self._watches: list[asyncio.Task[None]] = []
@@ -87,13 +91,15 @@ class LedgerUnit:
         await self.server.start()
         (self.settings.folder / ENGINE_FOLDER / RPC_SOCKET).unlink(missing_ok=True)  # Of a CometBFT that was killed.
         await self.supervisor.start()
+        await self.link.start()
         self._watches = [asyncio.create_task(self._watch_engine()), asyncio.create_task(self._watch_application())]
 
     async def stop(self) -> None:
-        """Stop in order: submissions, CometBFT, application, ledger. Stopping twice is harmless."""
+        """Stop in order: the way in, submissions, CometBFT, application, ledger. Stopping twice is harmless."""
         for watch in self._watches:
             watch.cancel()
         await asyncio.gather(*self._watches, return_exceptions=True)
+        await self.link.stop()
         await self.engine.stop()
         await self.supervisor.stop()
         await self.server.stop()
@@ -104,6 +110,16 @@ class LedgerUnit:
         """Wait until this unit has failed, and say why: it must then be stopped, and its process exit with an error."""
         assert self._failed is not None
         return await asyncio.shield(self._failed)
+
+    async def status(self, number: int = 0) -> Status:
+        """Where the ledger stands; CometBFT's own words on peers and catching up where it answers."""
+        header = self.replica.header
+        here = Status(number=number, height=header.height, time=header.time, app_hash=header.app_hash)
+        try:
+            said, peers = await self.rpc.call("status", STATUS_S), await self.rpc.call("net_info", STATUS_S)
+        except UnavailableError:
+            return here
+        return replace(here, peers=int(peers["n_peers"]), catching_up=bool(said["sync_info"]["catching_up"]))
 
     async def __aenter__(self) -> "LedgerUnit":
         try:
