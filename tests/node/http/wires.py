@@ -76,10 +76,12 @@ class Wire:
         trust: Trust | None = None,
         chain: ChainId = CHAIN,
         port: int = 0,
+        door: Door | None = None,
     ) -> Server:
         """A member's door on a free port, answering questions with their double if nothing else is said."""
-        door = Door()
-        door.answer(Question, answer or self.doubled)  # type: ignore[arg-type]
+        if door is None:
+            door = Door()
+            door.answer(Question, answer or self.doubled)  # type: ignore[arg-type]
         server = Server(door, chain, trust or self.trust(member), limits)
         await server.start(HOST, port)
         self._stack.push_async_callback(server.stop, 0.1)

@@ -74,7 +74,7 @@ class HttpTransport:
         if len(request) > REQUEST_BYTES_MAX:
             raise PeerMalformedError(peer=to)
         part = part_of(request)
-        if not self._places(to, part) or not self._trust.knows(to):
+        if self._lines.is_closed or not self._places(to, part) or not self._trust.knows(to):
             raise PeerUnavailableError(peer=to)
         breaker = self.breaker(to, part)
         if not breaker.admits():
@@ -103,7 +103,7 @@ class HttpTransport:
         return self._breakers[to, part]
 
     async def close(self) -> None:
-        """Close all connections."""
+        """Close all connections; from then on all peers are away."""
         await self._lines.close()
 
     async def _persist(self, to: MemberId, part: Part, request: bytes) -> bytes:

@@ -74,7 +74,8 @@ class OperatorPort:
 
     async def stop(self) -> None:
         """Stop listening."""
-        await self._listening.stop(GRACE_S)
+        await self._listening.finish(GRACE_S)
+        await self._listening.cut()
 
 
 def operator_app(version: str, checks: Checks, offers: Sequence[Offer] = ()) -> ASGIApp:

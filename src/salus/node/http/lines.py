@@ -43,6 +43,7 @@ class Lines:
         self._trust = trust
         self._lines: dict[MemberId, _Line] = {}
         self._closing: set[asyncio.Task[None]] = set()
+        self.is_closed = False
 
     @asynccontextmanager
     async def to(self, peer: MemberId) -> AsyncIterator[httpx.AsyncClient]:
@@ -62,7 +63,8 @@ class Lines:
                 self._close(line)
 
     async def close(self) -> None:
-        """Close all connections."""
+        """Close all connections, for good."""
+        self.is_closed = True
         for line in self._lines.values():
             self._close(line)
         self._lines.clear()

@@ -1,7 +1,11 @@
-"""A listening socket of uvicorn's protocol, inside a process that does other things too: no signals, no access log."""
+"""A listening socket of uvicorn's protocol, inside a process that does other things too: no signals, and no logs.
+
+What uvicorn would log is what a stranger sent, or an exception with its text; neither may reach a log. Outcomes are
+counted by whoever answers.
+"""
 
 import asyncio
-import contextlib
+import logging
 import ssl
 from collections.abc import Callable
 
@@ -12,6 +16,8 @@ from uvicorn.server import ServerState
 
 BACKLOG = 1024
 SHUTDOWN_S = 2.0  # For a connection to close in good order.
+
+_NOWHERE = logging.Logger("nowhere", logging.CRITICAL + 1)
 
 Connection = Callable[[Config, ServerState], H11Protocol]
 
@@ -52,7 +58,7 @@ class Listening:
             OSError: the address is taken, or not this machine's.
         """
         self._server = await asyncio.get_running_loop().create_server(
-            lambda: self._connection(self._config, self._state),
+            self._connected,
             host,
             port,
             ssl=context,
@@ -61,19 +67,24 @@ class Listening:
             ssl_shutdown_timeout=SHUTDOWN_S if context else None,
         )
 
-    async def stop(self, grace_s: float) -> None:
-        """Take no new connection, let requests under way finish for a while, then cut off."""
-        if self._server is None:
-            return
-        self._server.close()
+    async def finish(self, grace_s: float) -> None:
+        """Take no new connection, and let requests under way finish for a while."""
+        if self._server is not None:
+            self._server.close()
         for connection in list(self._state.connections):
             connection.shutdown()
         if self._state.tasks:
             await asyncio.wait(set(self._state.tasks), timeout=grace_s)
+
+    async def cut(self) -> None:
+        """End what is still there."""
         for task in list(self._state.tasks):
             task.cancel()
+        await asyncio.gather(*self._state.tasks, return_exceptions=True)
         for connection in list(self._state.connections):
             connection.transport.abort()
-        self._server = None
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.sleep(0)
+
+    def _connected(self) -> H11Protocol:
+        made = self._connection(self._config, self._state)
+        made.logger = _NOWHERE
+        return made

@@ -12,11 +12,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from salus.core.ids import MIB_BYTES, Digest, MemberId
-from salus.node.http.errors import OtherRequestError
+from salus.node.http.errors import OtherRequestError, OverloadedError
 
 KEPT_S = 600.0
 BYTES_MAX = 16 * MIB_BYTES  # Per peer.
 COUNT_MAX = 10_000  # Per peer.
+STOPPED_MS = 1000  # A member that stops may be back by then.
 
 Work = Callable[[], Awaitable[bytes]]
 
@@ -56,6 +57,7 @@ class Replies:
 
         Raises:
             OtherRequestError: the key was used for other bytes.
+            OverloadedError: all work was stopped.
         """
         kept = self._peers.setdefault(peer, OrderedDict())
         self._forget(peer, kept)
@@ -66,7 +68,12 @@ class Replies:
             task.add_done_callback(lambda done: self._done(peer, key, done))
         elif known.body != body:
             raise OtherRequestError
-        return await asyncio.shield(known.task)
+        try:
+            return await asyncio.shield(known.task)
+        except asyncio.CancelledError:
+            if not known.task.cancelled():
+                raise  # It was the caller that was stopped.
+            raise OverloadedError(wait_ms=STOPPED_MS) from None
 
     def size_bytes(self, peer: MemberId) -> int:
         """How much is remembered for a peer."""

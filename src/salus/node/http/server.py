@@ -82,8 +82,9 @@ class Server:
 
     async def stop(self, grace_s: float = GRACE_S) -> None:
         """Stop listening, finish what is under way."""
-        await self._listening.stop(grace_s)
+        await self._listening.finish(grace_s)
         await self._replies.close()
+        await self._listening.cut()
 
     def _endpoint(self) -> "_Endpoint":
         return _Endpoint(self)
