@@ -183,7 +183,8 @@ async def test_what_a_killed_supervisor_left_running_is_ended_first_and_nothing_
     (tmp_path / "run").mkdir()
     left = await asyncio.create_subprocess_exec(*program(tmp_path, "ledger").argv)
     bystander = await asyncio.create_subprocess_exec("sleep", "60")
-    await until(lambda: told(tmp_path) == ["begins ledger"])
+    await until((tmp_path / "ledger.ready").exists)
+    (tmp_path / "ledger.ready").unlink()
     (tmp_path / "run" / "ledger.pid").write_text(f"{left.pid} {_ticks(left.pid)}\n")
     (tmp_path / "run" / "keeper.pid").write_text(f"{bystander.pid} 1\n")  # The id was given to another since.
     async with running(tmp_path, program(tmp_path, "ledger"), program(tmp_path, "keeper")):

@@ -191,13 +191,17 @@ class Supervisor:
         with contextlib.suppress(OSError, ValueError):
             pid_text, began = self._pid_file(one).read_text().split()
             pid = int(pid_text)
-            waited_s, sign = 0.0, signal.SIGTERM
-            while began == _began(pid):
-                _signal(pid, sign, group=sign is signal.SIGKILL)
-                await asyncio.sleep(self._patience.ask_s)
-                waited_s += self._patience.ask_s
-                sign = signal.SIGKILL if waited_s > self._patience.stop_s else signal.SIGTERM
+            for sign in (signal.SIGTERM, signal.SIGKILL):  # Each once: a second SIGTERM may mean more than the first.
+                if began == _began(pid):
+                    _signal(pid, sign, group=sign is signal.SIGKILL)
+                await self._gone(pid, began)
         self._pid_file(one).unlink(missing_ok=True)
+
+    async def _gone(self, pid: int, began: str) -> None:
+        """Wait until a process that is no child of ours has ended, or its time is up."""
+        end_s = time.monotonic() + self._patience.stop_s
+        while began == _began(pid) and time.monotonic() < end_s:
+            await asyncio.sleep(self._patience.ask_s)
 
     async def _unless_stopping(self, awaited: Awaitable[object], timeout_s: float | None) -> None:
         """Wait for something, but no longer than the time given, or until all is to stop."""
