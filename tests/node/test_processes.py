@@ -113,7 +113,8 @@ async def test_programs_of_one_unit_end_and_begin_together(tmp_path: Path) -> No
         os.kill(pid_of(supervisor, "application"), signal.SIGKILL)
         await until(lambda: told(tmp_path).count("begins engine") == 2)
         said = [line for line in told(tmp_path) if "keeper" not in line]
-        assert said == ["begins application", "begins engine", "ends engine", "begins application", "begins engine"]
+        assert said[:3] == ["begins application", "begins engine", "ends engine"]
+        assert sorted(said[3:]) == ["begins application", "begins engine"]
         assert told(tmp_path).count("begins keeper") == 1
 
 

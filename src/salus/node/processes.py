@@ -199,8 +199,9 @@ class Supervisor:
 
     async def _gone(self, pid: int, began: str) -> None:
         """Wait until a process that is no child of ours has ended, or its time is up."""
-        end_s = time.monotonic() + self._patience.stop_s
-        while began == _began(pid) and time.monotonic() < end_s:
+        for _ in range(1 + int(self._patience.stop_s / self._patience.ask_s)):
+            if began != _began(pid):
+                return
             await asyncio.sleep(self._patience.ask_s)
 
     async def _unless_stopping(self, awaited: Awaitable[object], timeout_s: float | None) -> None:
