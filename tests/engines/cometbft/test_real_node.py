@@ -1,6 +1,7 @@
 """CometBFT itself as the judge: what a real node with its built-in kvstore signs must verify here, byte for byte."""
 
 import asyncio
+import time
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from salus.core.wire import replace
 from salus.crypto.digests import digest
 from salus.crypto.merkle import root, root_from_path
 from salus.engines.cometbft.blocks import Header, LightBlock, header_hash, result_leaf, transactions_root
+from salus.engines.cometbft.client import update
 from salus.engines.cometbft.collect import (
     EngineRpcError,
     NoProofError,
@@ -21,6 +23,7 @@ from salus.engines.cometbft.collect import (
     light_block,
     proof_block,
     results,
+    source,
     transactions,
 )
 from salus.engines.cometbft.headers import number, unbase64, unhex
@@ -37,7 +40,7 @@ from salus.engines.cometbft.light import (
 from salus.engines.receipts import path_of
 from tests.engines.cometbft.node import make_home, running
 
-HOUR_NS = 3600 * SECOND_MS * MS_NS
+HOUR = Policy(period_ns=3600 * SECOND_MS * MS_NS)
 TXS = tuple(b"key%d=value" % number for number in range(40))
 
 
@@ -66,6 +69,12 @@ async def asked(folder: Path) -> Seen:
             await proof_block(rpc, newest.header.height + 5, wait_s=0.2)
         with pytest.raises(EngineRpcError):
             await light_block(rpc, newest.header.height + 100)
+        behind = await source(rpc)(newest.header.height + 100)
+        assert behind.header.height >= newest.header.height
+        found = await update(
+            await light_block(rpc, 1), behind.header.height, source(rpc), {"w": source(rpc)}, HOUR, time.time_ns()
+        )
+        assert found.is_believed
         heights = range(1, newest.header.height + 1)
         blocks = {height: await light_block(rpc, height) for height in heights}
         full = {height: (*await transactions(rpc, height), await results(rpc, height)) for height in heights}
@@ -81,11 +90,10 @@ def in_order(seen: Seen) -> list[LightBlock]:
 def test_every_block_of_a_real_node_verifies_from_its_first(seen: Seen) -> None:
     first, *later = in_order(seen)
     check_votes(first)
-    policy = Policy(period_ns=HOUR_NS)
     for block in later:
-        verify(trusted(first), block, policy, block.header.time)
+        verify(trusted(first), block, HOUR, block.header.time)
     for before, after in zip(in_order(seen), later, strict=False):
-        verify(trusted(before), after, policy, after.header.time)
+        verify(trusted(before), after, HOUR, after.header.time)
         verify_backwards(after.header, before.header)
         assert after.header.previous.header == header_hash(before.header)
     newest, *older = [block.header for block in reversed(in_order(seen))]
@@ -126,7 +134,7 @@ def test_no_field_of_a_real_header_can_be_changed(seen: Seen, name: str) -> None
     first, block = in_order(seen)[0], in_order(seen)[-1]
     changed = replace(block, header=replace(block.header, **{name: other(getattr(block.header, name))}))
     with pytest.raises(LightBlockError):
-        verify(trusted(first), changed, Policy(period_ns=HOUR_NS), block.header.time)
+        verify(trusted(first), changed, HOUR, block.header.time)
     before = in_order(seen)[-2]
     older = replace(before.header, **{name: other(getattr(before.header, name))})
     with pytest.raises(LightBlockError):

@@ -5,9 +5,9 @@ believed: a receipt is checked as its holder would check it before it is handed 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import httpx
 import msgspec
@@ -19,6 +19,7 @@ from salus.core.wire import replace
 from salus.crypto.digests import digest
 from salus.engines.cometbft.blocks import Header, LightBlock, Validator, in_order
 from salus.engines.cometbft.checkpoints import SignedCheckpoint, trusted_checkpoint
+from salus.engines.cometbft.client import Fetch, follow
 from salus.engines.cometbft.headers import (
     UnreadableBlockError,
     as_shape,
@@ -38,9 +39,6 @@ PAGES_MAX = 100
 TIMEOUT_S = 10.0
 WAIT_S = 30.0  # Longer than a heartbeat.
 POLL_S = 0.05
-
-T = TypeVar("T")
-Fetch = Callable[[Height], Coroutine[Any, Any, LightBlock]]
 
 
 class EngineRpcError(UnavailableError):
@@ -98,6 +96,14 @@ class _Commit(msgspec.Struct, frozen=True):
     signed_header: Any
 
 
+class _SyncInfo(msgspec.Struct, frozen=True):
+    latest_block_height: str
+
+
+class _Status(msgspec.Struct, frozen=True):
+    sync_info: _SyncInfo
+
+
 class _ValidatorsPage(msgspec.Struct, frozen=True):
     validators: list[Any]
     total: str
@@ -141,6 +147,22 @@ async def light_block(rpc: Rpc, height: Height) -> LightBlock:
     if block.header.height != height:
         raise UnreadableBlockError(reason="another height", height=height)
     return replace(block, votes=valid_votes(block))
+
+
+def source(rpc: Rpc) -> Fetch:
+    """What a node tells a light client: the block at a height, or its newest where that is lower."""
+
+    async def fetch(height: Height) -> LightBlock:
+        try:
+            return await light_block(rpc, height)
+        except EngineRpcError:
+            status = as_shape(_Status, await rpc.call("status"))
+            newest = number(status.sync_info.latest_block_height)
+            if newest >= height:
+                raise
+            return await light_block(rpc, newest)
+
+    return fetch
 
 
 async def transactions(rpc: Rpc, height: Height) -> tuple[Header, tuple[bytes, ...]]:
@@ -215,17 +237,6 @@ async def collect(
     )
     check_comet_receipt(receipt, genesis)
     return receipt
-
-
-async def follow(steps: Generator[Height, LightBlock, T], fetch: Fetch) -> T:
-    """Run a bisection, or another search that asks for blocks, to its end."""
-    try:
-        height = next(steps)
-        while True:
-            height = steps.send(await fetch(height))
-    except StopIteration as end:
-        answer: T = end.value
-        return answer
 
 
 async def _since(
