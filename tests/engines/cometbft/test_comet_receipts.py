@@ -1,9 +1,12 @@
 """Receipts of the CometBFT engine: every byte counts, and nothing but the genesis is needed to know."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from salus.contracts.members.messages import Genesis
 from salus.core.errors import MalformedError, RefusalError, SalusError
 from salus.core.wire import decode, encode, replace
 from salus.engines.cometbft import light
@@ -11,6 +14,7 @@ from salus.engines.cometbft.receipts import CometReceipt, CometReceiptChecker, c
 from salus.machine.block import ACCEPTED
 from tests.engines.cometbft.chain import signed
 from tests.engines.cometbft.receipt_cases import NET, OTHER, cases, made, validators, with_entries
+from tests.vectors.generate_comet_receipts import FILE, vectors
 
 RECEIPTS = made()
 DATA = encode(RECEIPTS[0])
@@ -96,3 +100,23 @@ def test_a_checker_verifies_a_proof_once_and_other_votes_again(monkeypatch: pyte
         with pytest.raises(RefusalError):
             checker.check(replace(RECEIPTS[0], proof=proof))
     checker.check(RECEIPTS[0])
+
+
+def test_the_vectors_are_what_the_generator_writes() -> None:
+    assert json.loads(FILE.read_text()) == vectors()
+
+
+def test_the_vectors_give_their_verdicts_from_their_bytes_alone() -> None:
+    shown = json.loads(FILE.read_text())
+    genesis, other = (decode(Genesis, bytes.fromhex(shown[name])) for name in ("genesis", "other_genesis"))
+    for one in shown["valid"]:
+        receipt = decode(CometReceipt, bytes.fromhex(one["bytes"]))
+        check_comet_receipt(receipt, genesis)
+        with pytest.raises(RefusalError):
+            check_comet_receipt(receipt, other)
+    for one in shown["refused"]:
+        with pytest.raises(RefusalError, match=one["code"]):
+            check_comet_receipt(decode(CometReceipt, bytes.fromhex(one["bytes"])), genesis)
+    for one in shown["malformed"]:
+        with pytest.raises(MalformedError):
+            decode(CometReceipt, bytes.fromhex(one["bytes"]))

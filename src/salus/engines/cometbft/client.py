@@ -49,7 +49,10 @@ async def update(
     if target.header.height != height:
         raise LightBlockError(reason="another block than was asked for", height=height)
     trace = (start, *await follow(bisection(trusted(start), target, policy, now), primary))
-    agreed, away, unproven, attacks = [], [], [], []
+    agreed: list[str] = []
+    away: list[str] = []
+    unproven: list[str] = []
+    attacks: list[tuple[Attack, Attack]] = []
     for name, witness in witnesses.items():
         try:
             told = await witness(height)

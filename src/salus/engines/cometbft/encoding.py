@@ -9,10 +9,13 @@ SECOND_NS = 1_000_000_000
 _VARINT = 0
 _FIXED64 = 1
 _BYTES = 2
+_SHORT = tuple(bytes((value,)) for value in range(0x80))
 
 
 def varint(value: int) -> bytes:
     """An unsigned integer, seven bits to a byte, the lowest first."""
+    if value < len(_SHORT):
+        return _SHORT[value]
     written = bytearray()
     while value > 0x7F:
         written.append(value & 0x7F | 0x80)

@@ -243,5 +243,5 @@ def _checked(value: R) -> R:
     """The same value, its sizes checked against their types, as when it arrives in our own bytes."""
     try:
         return decode(type(value), encode(value))
-    except MalformedError:
+    except (MalformedError, OverflowError):  # A time may be of any century.
         raise UnreadableBlockError(reason=f"not a {type(value).__name__}") from None
