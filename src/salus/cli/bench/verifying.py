@@ -1,8 +1,7 @@
 """`verify`: receipts checked offline, from their bytes to a verdict, as `salus verify` does.
 
 Receipts of full blocks share a header whose votes are verified once; the figure for blocks of one transaction each is
-reported beside it; `comet_…` are the same for the CometBFT engine's receipts. Floor: Ed25519 verifications alone, by two
-threads.
+reported beside it; `comet_…` are those of the CometBFT engine. Floor: Ed25519 verifications alone, by two threads.
 """
 
 from salus.cli.bench.figures import Options, Outcome, at_least
