@@ -13,7 +13,7 @@ from salus.sdk import consent
 from salus.sdk.errors import NoSuchSubjectError, TooFewSeatsError
 from salus.sdk.people import dismiss
 from salus.sdk.reader import Reader, open_read
-from tests.node.stage import BTG, Stage, data_of, deny, permit, stage
+from tests.node.stage import BTG, Stage, data_of, deny, permit, shown, stage
 
 
 def own_log(on: Stage, member: str, subject: bytes) -> list[LogEntry]:
@@ -128,6 +128,25 @@ async def test_a_writer_that_missed_a_policy_gets_it_from_its_own_keeper_when_it
         await on.settled()
         now = await on["st-luke"].reading(reader, on.wanted(wallet)).read()
         assert (now.view.records, now.is_stale) == ([], False)
+
+
+async def test_an_authors_own_history_shows_what_was_superseded_only_where_the_current_version_is_permitted(
+    tmp_path: Path,
+) -> None:
+    async with stage(tmp_path) as on:
+        wallet = await on.patient("mercy", rules=(deny(terms=(("label:PSY",),)),))
+        open_first = await on.seal("mercy", wallet, "was open")
+        await on.seal("mercy", wallet, "now closed", replaces=open_first.records[0], terms=("label:PSY", "date:2020"))
+        plain = await on.seal("mercy", wallet, "old")
+        await on.seal("mercy", wallet, "new", replaces=plain.records[0])
+        withdrawn = await on.seal("mercy", wallet, "withdrawn")
+        await on["mercy"].author.withdraw(withdrawn.records[0])
+        await on.settled()
+        reader, patient = await on.clinician("mercy"), Reader(wallet.device_key())
+        seen = await on["mercy"].reading(reader, on.wanted(wallet, history=True)).read()
+        assert shown(seen.view) == sorted([data_of("old"), data_of("new"), data_of("withdrawn")])
+        everything = await on["mercy"].reading(patient, on.wanted(wallet, history=True)).read()
+        assert len(everything.view.records) == 5
 
 
 async def test_a_foreign_reader_without_a_network_sees_nothing(tmp_path: Path) -> None:

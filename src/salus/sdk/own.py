@@ -6,18 +6,18 @@ the ledger too.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from salus.contracts.cells.reads import cell_of
 from salus.contracts.cells.tables import Status
-from salus.contracts.consent import Pack, ReadKind, ReadRequest
+from salus.contracts.consent import Decider, Pack, ReadKind, ReadRequest
 from salus.contracts.credentials.claims import Claims
-from salus.contracts.reads.opening import Opening
+from salus.contracts.reads.opening import Opening, Selection
 from salus.contracts.records.batch import document_context
 from salus.contracts.records.header import Header, RecordId
 from salus.contracts.records.reads import batch_of
-from salus.contracts.records.tables import OVERRIDES, Fate
+from salus.contracts.records.tables import OVERRIDES, Fate, Override, Successor
 from salus.core.ids import MINUTE_MS, BatchId, Digest, Signature, SubjectId, TimeMs
 from salus.core.wire import reopen
 from salus.crypto.documents import open_chunks
@@ -49,7 +49,7 @@ class OwnView:
 class _Candidate:
     header: Header
     entry: OwnEntry
-    fate: Fate | None
+    override: Override | None
 
 
 class OwnRecords:
@@ -102,10 +102,12 @@ class OwnRecords:
         if facts.purpose == BREAK_GLASS:
             self._check_quota(opening, facts, second)
         is_stale = not self._is_fresh() or cell is None or is_old
-        candidates = self._candidates(opening)
+        held = self._held(opening.subject)
+        candidates = [one for one in held.values() if _is_asked_for(one, opening.selection)]
         decider = self._deciders.of(policy, named)
         now = max(self._gateway.view.time, self._gateway.clock())
         decisions = decider.decide_all(facts, [one.header for one in candidates], now)
+        closed = set() if facts.kind is ReadKind.PATIENT else _closed_by_current(candidates, held, decider, facts, now)
         is_shut = cell is not None and (
             cell.status is Status.CLOSED
             or (cell.status is Status.FROZEN and facts.kind is not ReadKind.PATIENT and facts.purpose != BREAK_GLASS)
@@ -115,6 +117,8 @@ class OwnRecords:
         for candidate, decision in zip(candidates, decisions, strict=True):
             if is_shut:
                 withheld["cell_frozen"] += 1
+            elif candidate.header.record in closed:
+                continue  # As at a keeper: who may not see what counts now learns nothing of what came before.
             elif decision.permitted:
                 allowed.append((candidate, decision.obligations))
             else:
@@ -143,24 +147,17 @@ class OwnRecords:
         """Log one more use of what an open request has in memory; durable on return."""
         self._append(opening, facts_person, "again", None, records, Counter())
 
-    def _candidates(self, opening: Opening) -> list[_Candidate]:
+    def _held(self, subject: SubjectId) -> dict[RecordId, _Candidate]:
+        """Every version of the subject that this member sealed and the ledger knows."""
         state, author = self._gateway.view.state, self._gateway.member
-        selection = opening.selection
-        found: list[_Candidate] = []
-        for batch_id, entries in self._store.own_of_subject(opening.subject):
+        found: dict[RecordId, _Candidate] = {}
+        for batch_id, entries in self._store.own_of_subject(subject):
             if batch_of(state, author, batch_id) is None:
                 continue
-            fates = {key[2]: override.fate for key, override in OVERRIDES.items(state, author, batch_id)}
+            overrides = {key[2]: override for key, override in OVERRIDES.items(state, author, batch_id)}
             for entry in entries:
                 header = reopen(Header, entry.header)
-                fate = fates.get(entry.index)
-                if fate is not None and not selection.history:
-                    continue
-                if selection.fhir_types and header.fhir_type not in selection.fhir_types:
-                    continue
-                if selection.records and header.record not in selection.records:
-                    continue
-                found.append(_Candidate(header, entry, fate))
+                found[header.record] = _Candidate(header, entry, overrides.get(entry.index))
         return found
 
     def _opened(
@@ -177,7 +174,8 @@ class OwnRecords:
                 continue
             context = document_context(self._gateway.chain, header.record)
             data = open_chunks(candidate.entry.key, context, parts, header.size_bytes)
-            records.append(Opened(header, data, obligations, candidate.fate, is_own=True, is_stale=is_stale))
+            fate = None if candidate.override is None else candidate.override.fate
+            records.append(Opened(header, data, obligations, fate, is_own=True, is_stale=is_stale))
         return records, gaps
 
     def _read_blobs(self, allowed: Sequence[tuple[_Candidate, tuple[str, ...]]]) -> dict[Digest, bytes]:
@@ -233,3 +231,40 @@ class OwnRecords:
 
     def _is_fresh(self) -> bool:
         return abs(self._gateway.clock() - self._gateway.view.time) <= FRESH_MS
+
+
+def _is_asked_for(one: _Candidate, selection: Selection) -> bool:
+    return (
+        (one.override is None or selection.history)
+        and (not selection.fhir_types or one.header.fhir_type in selection.fhir_types)
+        and (not selection.records or one.header.record in selection.records)
+    )
+
+
+def _closed_by_current(
+    asked: Sequence[_Candidate], held: Mapping[RecordId, _Candidate], decider: Decider, facts: ReadRequest, at: TimeMs
+) -> set[RecordId]:
+    """Superseded versions whose current one this reader may not see, or that have none."""
+    superseded = [one for one in asked if one.override is not None and one.override.fate is Fate.SUPERSEDED]
+    current = [_current(one, held) for one in superseded]
+    decisions = decider.decide_all(facts, [one.header for one in current], at)
+    return {
+        old.header.record
+        for old, new, decision in zip(superseded, current, decisions, strict=True)
+        if new.override is not None or not decision.permitted
+    }
+
+
+def _current(one: _Candidate, held: Mapping[RecordId, _Candidate]) -> _Candidate:
+    """The version that took this one's place in the end; one that was withdrawn has no successor that counts."""
+    for _ in range(len(held)):
+        successor = None if one.override is None else one.override.successor
+        after = None if successor is None else held.get(_next(one, successor))
+        if after is None:
+            break
+        one = after
+    return one
+
+
+def _next(one: _Candidate, successor: Successor) -> RecordId:
+    return RecordId(one.header.record.author, successor.batch_id, successor.index)
