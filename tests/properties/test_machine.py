@@ -13,6 +13,7 @@ from salus.contracts.members.messages import Parameters
 from salus.contracts.reads.messages import LogKind, LogRoot
 from salus.contracts.records.messages import Supersede, Withdraw
 from salus.core.ids import HOUR_MS, MINUTE_MS, MemberId
+from salus.core.wire import replace
 from salus.crypto.digests import digest
 from salus.crypto.signatures import SigningKey
 from salus.machine.block import ACCEPTED, Block
@@ -66,6 +67,12 @@ class RandomLedger(RuleBasedStateMachine):
     @rule(target=sent, sponsor=sponsors, id=ids)
     def create(self, sponsor: str, id: bytes) -> bytes:
         return self._submit(sponsor, [NET.create(id)])
+
+    @rule(target=sent, sponsor=sponsors, id=new_ids, other=ids, version=versions)
+    def copy_an_owner(self, sponsor: str, id: bytes, other: bytes, version: int) -> bytes:
+        """Whoever reads the ledger can name another cell's owner for a cell of their own."""
+        owner = digest(NET.owner(other, version).public)
+        return self._submit(sponsor, [replace(NET.create(id), owner=owner)])
 
     @rule(target=sent, id=ids, index=leaves)
     def withdraw(self, id: bytes, index: int) -> bytes:

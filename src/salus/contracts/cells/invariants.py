@@ -8,17 +8,6 @@ from salus.core.ids import NO_DIGEST
 from salus.state.state import State
 
 
-def owner_keys_are_fresh(state: State) -> Iterator[str]:
-    """No two cells wait for the same one-time key. Closed cells wait for none."""
-    seen: set[bytes] = set()
-    for _, cell in CELLS.items(state):
-        if cell.status is Status.CLOSED:
-            continue
-        if cell.owner in seen:
-            yield cell.owner.hex()
-        seen.add(cell.owner)
-
-
 def committees_exist(state: State) -> Iterator[str]:
     """Every cell is served by a committee on the ledger."""
     for cell_id, cell in CELLS.items(state):
@@ -40,4 +29,4 @@ def changes_leave_a_version(state: State) -> Iterator[str]:
             yield cell_id.hex()
 
 
-INVARIANTS = (owner_keys_are_fresh, committees_exist, nobody_has_guardians, changes_leave_a_version)
+INVARIANTS = (committees_exist, nobody_has_guardians, changes_leave_a_version)
