@@ -4,13 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from salus.crypto.shares import threshold
+from salus.crypto.shares import faulty, threshold
 from salus.engines.lmdb_errors import FolderInUseError
+from salus.keeper import releasing
 from salus.node.folder import NoNetworkError, NotANetworkError, found, read_genesis, usual_names
 from salus.node.keys import FolderError, KeyFileError
 from salus.node.network import Network
 from salus.sdk.errors import TooFewSeatsError
 from tests.node.stage import Clock, data_of, permit, shown, stage
+from tests.sdk.test_reader import LIES, kept_proof, lying
 
 
 def test_a_folder_without_a_network_is_refused(tmp_path: Path) -> None:
@@ -69,7 +71,26 @@ async def test_any_number_of_members_seals_reads_grants_and_revokes(tmp_path: Pa
         assert len({member.replica.header for member in on.network.members}) == 1
 
 
-@pytest.mark.parametrize("members", [4, 7])
+@pytest.mark.parametrize("members", range(4, 14))
+async def test_as_many_keepers_as_may_lie_are_named_and_cost_the_reader_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, members: int
+) -> None:
+    monkeypatch.setattr(releasing, "_proof", kept_proof(releasing._proof))
+    async with stage(tmp_path, members) as on:
+        author, other = "mercy", "st-luke"
+        wallet = await on.patient(author, rules=(permit(other),))
+        reader = await on.clinician(other)
+        await on.seal(author, wallet, "a", "b")
+        liars = [member.name for member in on.network.members[-faulty(members) :]]
+        for number, liar in enumerate(liars):
+            lying(on[liar], LIES[(members + number) % len(LIES)][2])
+        view = await on.view(other, reader, wallet)
+        assert shown(view) == [data_of("a"), data_of("b")]
+        assert {one.member for one in view.accusations} == set(liars)
+        assert (view.gaps, view.absent) == ([], ())
+
+
+@pytest.mark.parametrize("members", [4, 7, 10, 13])
 async def test_as_many_members_as_may_fail_can_be_down(tmp_path: Path, members: int) -> None:
     async with stage(tmp_path, members) as on:
         wallet = await on.patient("mercy", rules=(permit("st-luke"),))
