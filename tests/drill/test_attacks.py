@@ -9,6 +9,7 @@ from salus.cli.drill import authors, consents, ledger, reading, replays
 from salus.cli.drill.attack import ATTACKS, Attack, MissedError, must, verdict
 from salus.cli.drill.command import carry_out
 from salus.cli.drill.world import World, new_world
+from salus.machine.routes import ROUTES
 from tests.drill.guards import GUARDS
 from tests.drill.patches import apply
 
@@ -41,6 +42,12 @@ def test_every_attack_has_the_guard_that_it_aims_at_in_the_table() -> None:
     for name, one in ATTACKS_HERE.items():
         targets = [target for target, _ in GUARDS[name]]
         assert any(target.removesuffix(".__code__") == one.guard for target in targets), name
+
+
+def test_every_kind_of_message_is_replayed() -> None:
+    kinds = {str(kind.__struct_config__.tag).split(".")[1].split("/")[0] for kind in ROUTES}
+    assert len(kinds) == len(ROUTES), "Two kinds of message bear one word: name their replays apart."
+    assert {name.removeprefix("replay of ") for name, one in ATTACKS.items() if one.family == "replays"} == kinds
 
 
 def test_every_attack_says_in_one_sentence_what_it_tries() -> None:
