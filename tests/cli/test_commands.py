@@ -49,6 +49,23 @@ def test_a_bad_file_is_reported_and_the_rest_taken_in(shell: Shell) -> None:
     ]
 
 
+def test_what_was_not_taken_in_and_what_is_in_doubt_is_told_in_sentences(shell: Shell) -> None:
+    bundles = shell.folder / "doubtful"
+    bundles.mkdir()
+    (bundles / "bad.json").write_text("{")
+    seen = {"resourceType": "Observation", "id": "o8", "status": "final", "code": {"text": "x"}}
+    seen |= {"subject": {"reference": "Patient/p8"}, "encounter": {"reference": "Encounter/nowhere"}}
+    entries = [{"resource": {"resourceType": "Patient", "id": "p8"}}, {"resource": seen}]
+    (bundles / "doubtful.json").write_text(
+        json.dumps({"resourceType": "Bundle", "type": "collection", "entry": entries})
+    )
+    code, _, err = shell.run("import", str(bundles))
+    assert code == 1
+    assert "not taken in: bad.json, file: " in err
+    assert " [fhir.not_json]" in err
+    assert "A reference leads to nothing that is here; it stays as it is. [fhir.dangling_reference]" in err
+
+
 def test_a_read_is_shown_as_data(shell: Shell) -> None:
     record = shell.json(*READ, "--type", "DocumentReference")
     documents = record["documents"]

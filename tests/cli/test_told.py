@@ -7,9 +7,10 @@ import pytest
 
 import salus
 from salus.cli.errors import CustodialError, WordError
-from salus.cli.told import BY_FAMILY, EXITS, TO_DO, by_code, every_error, family_of, tell
+from salus.cli.told import BY_FAMILY, EXITS, REASONS, TO_DO, by_code, every_error, family_of, reason, tell
 from salus.core.errors import IntegrityError, RefusalError, SalusError
 from salus.core.transport import PeerRefusalError
+from salus.fhir import errors
 from salus.sdk.errors import LedgerRefusedError
 
 
@@ -46,6 +47,15 @@ def test_every_piece_of_advice_belongs_to_an_error_that_exists() -> None:
 def test_every_error_of_the_commands_themselves_says_what_to_do() -> None:
     own = {kind.code for kind in _loaded() if kind.__module__ == "salus.cli.errors"}
     assert not own - set(TO_DO)
+
+
+def test_everything_an_import_notes_is_told_in_a_sentence() -> None:
+    noted = {value for value in vars(errors).values() if isinstance(value, str) and value.startswith("fhir.")}
+    assert noted == set(REASONS)
+    _loaded()
+    assert reason("fhir.not_json").endswith(".")
+    assert reason("fhir.no_patient") == REASONS["fhir.no_patient"]
+    assert reason("nobody.knows") == "nobody.knows"
 
 
 def test_no_two_errors_share_a_code() -> None:

@@ -51,14 +51,16 @@ def test_an_import_goes_on_past_bad_files_and_says_where(tmp_path: Path) -> None
     (tmp_path / "b.json").write_bytes(bundle(patient(), observation(), {"resourceType": "Condition", "id": "c"}))
     (tmp_path / "c.json.gz").write_bytes(b"no archive")
     (tmp_path / "d.json").mkdir()
+    (tmp_path / "e.json").symlink_to(tmp_path / "nowhere")
     (tmp_path / "notes.txt").write_text("not ours")
     found = {file.name: prepared for file, prepared in read_folder(tmp_path)}
-    assert sorted(found) == ["a.json", "b.json", "c.json.gz"]
+    assert sorted(found) == ["a.json", "b.json", "c.json.gz", "e.json"]
     fatal = [(p.file, p.place, p.reason) for each in found.values() for p in each.problems if not p.warning]
     assert sorted(fatal) == [
         ("a.json", "file", "fhir.not_json"),
         ("b.json", "entry[2]", "fhir.no_patient"),
         ("c.json.gz", "file", "fhir.bad_compression"),
+        ("e.json", "file", "fhir.unreadable"),
     ]
     assert len(found["b.json"].documents) == 2
 

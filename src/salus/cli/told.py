@@ -93,6 +93,14 @@ TO_DO = {
     "sdk.old_wallet": "Use the wallet that owns the record now; this one's keys no longer count.",
     "sdk.too_few_seats": "Too few keepers answered. Bring members back; the same command can be repeated.",
 }
+REASONS = {  # What an import notes beside errors.
+    "fhir.ambiguous_reference": "Several resources carry the identifier that a reference asks for; it stays as it is.",
+    "fhir.dangling_reference": "A reference leads to nothing that is here; it stays as it is.",
+    "fhir.entry_without_resource": "The entry holds no resource, so there was nothing to take in.",
+    "fhir.no_organisation": "Nobody is known to have provided it; it went to a hospital that treats the patient.",
+    "fhir.no_patient": "It names no patient, so it belongs to nobody's record.",
+    "fhir.several_patients": "It is about several patients; sealed for one it would show them the others.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +137,12 @@ def tell(error: SalusError) -> Told:
     hidden = ("said", "peer") if cause else ()
     facts = {k: v.hex() if isinstance(v, bytes) else str(v) for k, v in error.facts.items() if k not in hidden}
     return Told(code, family, _sentence(kind), TO_DO.get(code, BY_FAMILY[family]), facts, exit_code)
+
+
+def reason(code: str) -> str:
+    """What a code means, as an import tells it."""
+    kind = by_code(code)
+    return REASONS.get(code) or (code if kind is None else _sentence(kind))
 
 
 def family_of(kind: type[SalusError]) -> tuple[str, int]:

@@ -62,7 +62,8 @@ def files_of(path: Path) -> tuple[File, ...]:
 
 def _is_fhir(path: Path) -> bool:
     bare = path.with_suffix("") if path.suffix in _PACKED else path
-    return bare.suffix in _SUFFIXES and not path.name.startswith(".") and path.is_file()
+    is_there = path.is_file() or (path.is_symlink() and not path.exists())  # A link into nothing is a fault to tell of.
+    return bare.suffix in _SUFFIXES and not path.name.startswith(".") and is_there
 
 
 def read_file(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> bytes:

@@ -1,6 +1,7 @@
 """`salus new, up, import, demo, drill, bench`: networks as wholes."""
 
 import importlib
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +10,7 @@ import typer
 from salus.cli.options import AsJson, HomeFolder, with_examples
 from salus.cli.output import Output, OwnStreams, own_screen
 from salus.cli.running import here_only, run
+from salus.cli.told import reason
 
 if TYPE_CHECKING:
     from salus.cli.home import Home
@@ -159,10 +161,7 @@ def _show_import(report: "ImportReport", output: Output) -> None:
     output.say(f"{report.directory_entries} entries went to the members' directories.")
     if report.by_member:
         output.table(["member", "records"], [[name, str(count)] for name, count in sorted(report.by_member.items())])
-    for trouble in report.problems[:_TROUBLES_SHOWN]:
-        output.note(f"not taken in: {trouble.file}, {trouble.place}: {trouble.reason} ({trouble.count})")
-    if len(report.problems) > _TROUBLES_SHOWN:
-        output.note(f"not taken in: {len(report.problems) - _TROUBLES_SHOWN} more; --json lists them all")
+    _show_troubles(report, output)
     troubles = [{"file": t.file, "place": t.place, "reason": t.reason, "count": t.count} for t in report.troubles]
     counts = ("members", "files", "patients", "new_patients", "resources_in", "directory_entries", "records_sealed")
     more = ("records_durable", "refused", "changed", "repeated", "rewritten", "batches")
@@ -170,6 +169,21 @@ def _show_import(report: "ImportReport", output: Output) -> None:
     rates = {"seconds": round(report.seconds, 3), "sealed_per_s": round(report.sealed_per_s, 1)}
     output.result({**figures, **rates, "by_member": dict(report.by_member), "troubles": troubles})
     output.exit_code = 0 if report.is_whole else 1
+
+
+def _show_troubles(report: "ImportReport", output: Output) -> None:
+    for trouble in report.problems[:_TROUBLES_SHOWN]:
+        times = f" ({trouble.count} times)" if trouble.count > 1 else ""
+        output.note(
+            f"not taken in: {trouble.file}, {trouble.place}{times}: {reason(trouble.reason)} [{trouble.reason}]"
+        )
+    if len(report.problems) > _TROUBLES_SHOWN:
+        output.note(f"not taken in: {len(report.problems) - _TROUBLES_SHOWN} more; --json lists them all")
+    doubts = Counter[str]()
+    for trouble in report.troubles:
+        doubts[trouble.reason] += trouble.count * trouble.is_warning
+    for code, count in sorted((+doubts).items()):
+        output.note(f"taken in, with a doubt ({count}): {reason(code)} [{code}]")
 
 
 def _check_jurisdiction(jurisdiction: str) -> None:
