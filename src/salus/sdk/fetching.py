@@ -1,21 +1,29 @@
-"""Check 6 of reading: blobs from the vaults that keep them, against their digests; from the next where one fails."""
+"""Check 6 of reading: blobs from the vaults that keep them, against their digests; from the next where one fails.
+
+A vault that is silent holds nobody up: after a short grace the next is asked for what is still missing, and whichever
+good answer comes first counts. To be late is no lie, and leaves no finding.
+"""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from hashlib import sha256
 
 from salus.contracts.members.messages import Committee
 from salus.contracts.records.header import Header
 from salus.core.errors import SalusError
-from salus.core.ids import Digest, MemberId, RequestId
+from salus.core.ids import MIB_BYTES, Digest, MemberId, RequestId
 from salus.core.transport import ask
 from salus.crypto.shares import faulty
+from salus.sdk.enough import GRACE_S
 from salus.sdk.gateway import Gateway
 from salus.sdk.views import Findings
 from salus.vault.messages import REPLY_BYTES_MAX, WANTED_MAX, Blobs, BlobWanted, GetBlobs
 from salus.vault.places import preference
 
 FULL_BYTES = REPLY_BYTES_MAX // 4  # A reply cut short for its size has at least this much, whatever the next blob's.
+SLOW_BYTES_PER_S = 8 * MIB_BYTES  # Who carries large blobs no slower than this is not taken for silent.
+
+Places = Mapping[BlobWanted, Sequence[MemberId]]
 
 
 async def fetch_blobs(
@@ -25,50 +33,96 @@ async def fetch_blobs(
     members = [holder.member for holder in committee.seats]
     copies = faulty(len(members)) + 1
     places: dict[BlobWanted, list[MemberId]] = {}
+    sizes_bytes: dict[Digest, int] = {}
     for header in headers:
         author = header.record.author
         for digest in header.blobs:
             order = preference(digest, members)
             rest = [author] if author in order[copies:] else []
             places[BlobWanted(author, header.record.batch_id, digest)] = [*order[:copies], *rest]
-    found: dict[Digest, bytes] = {}
-    for attempt in range(copies + 1):
-        by_vault: dict[MemberId, list[BlobWanted]] = {}
-        for want, order in places.items():
-            if want.digest not in found and attempt < len(order):
-                by_vault.setdefault(order[attempt], []).append(want)
-        if not by_vault:
-            break
-        asked = (_fetch(gateway, vault, request_id, wants, found, findings) for vault, wants in by_vault.items())
-        await asyncio.gather(*asked)
-    return found
+            sizes_bytes[digest] = header.size_bytes // len(header.blobs)
+    return await _Fetching(gateway, request_id, places, sizes_bytes, findings).run()
 
 
-async def _fetch(
-    gateway: Gateway,
-    vault: MemberId,
-    request_id: RequestId,
-    wants: Sequence[BlobWanted],
-    found: dict[Digest, bytes],
-    findings: Findings,
-) -> None:
-    blobs: list[bytes | None] = []
-    while len(blobs) < len(wants):
-        part = tuple(wants[len(blobs) : len(blobs) + WANTED_MAX])
+class _Fetching:
+    """The calls of one view to vaults: those under way, and what they have brought."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        request_id: RequestId,
+        places: Places,
+        sizes_bytes: Mapping[Digest, int],
+        findings: Findings,
+    ) -> None:
+        self._gateway = gateway
+        self._request_id = request_id
+        self._places = places
+        self._sizes_bytes = sizes_bytes
+        self._findings = findings
+        self._found: dict[Digest, bytes] = {}
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> dict[Digest, bytes]:
+        """Until everything is there, or no vault is left that might have it; whoever is late then is let go."""
+        self._ask_next(list(self._places), attempt=0)
         try:
-            reply = await ask(gateway.transport, vault, GetBlobs(request_id=request_id, wanted=part), Blobs)
-        except SalusError:
-            if not blobs:
-                return
-            break
-        blobs += reply.blobs
-        if len(reply.blobs) < len(part) and sum(len(blob or b"") for blob in reply.blobs) < FULL_BYTES:
-            break  # The reply was not full: the vault passes the rest over.
-    blobs += [None] * (len(wants) - len(blobs))  # What a vault passes over, it lacks.
-    for want, blob in zip(wants, blobs, strict=False):
-        if blob is None:
-            findings.notice(vault, "missing_blob")  # Lost, or its keeper was not there to permit it: no lie.
-        elif sha256(blob).digest() == want.digest:
-            found[want.digest] = blob
-        else:
-            findings.accuse(vault, "bad_blob")
+            while self._under_way and len(self._found) < len(self._sizes_bytes):
+                done, _ = await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
+                self._under_way -= done
+                for task in done:
+                    task.result()  # A defect of our own ends the view; peers' errors do not arrive here.
+        finally:
+            for task in self._under_way:
+                task.cancel()
+        return self._found
+
+    def _ask_next(self, wants: Sequence[BlobWanted], attempt: int) -> None:
+        """Ask those vaults that come at this place of each blob's order."""
+        by_vault: dict[MemberId, list[BlobWanted]] = {}
+        for want in wants:
+            if attempt < len(self._places[want]):
+                by_vault.setdefault(self._places[want][attempt], []).append(want)
+        for vault, of_vault in by_vault.items():
+            self._start(self._ask(vault, of_vault, attempt))
+
+    async def _ask(self, vault: MemberId, wants: Sequence[BlobWanted], attempt: int) -> None:
+        """Ask one vault, and the next ones for what it does not have, or has not sent in time."""
+        call = self._start(self._fetch(vault, wants))
+        await asyncio.wait((call,), timeout=self._grace_s(wants))
+        self._ask_next([want for want in wants if want.digest not in self._found], attempt + 1)
+
+    def _grace_s(self, wants: Sequence[BlobWanted]) -> float:
+        size_bytes = sum(self._sizes_bytes[want.digest] for want in wants)
+        return GRACE_S + min(size_bytes, REPLY_BYTES_MAX) / SLOW_BYTES_PER_S
+
+    def _start(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._under_way.add(task)
+        return task
+
+    async def _fetch(self, vault: MemberId, wants: Sequence[BlobWanted]) -> None:
+        told = 0  # Of how many the vault has said something.
+        while told < len(wants):
+            part = tuple(wants[told : told + WANTED_MAX])
+            request = GetBlobs(request_id=self._request_id, wanted=part)
+            try:
+                reply = await ask(self._gateway.transport, vault, request, Blobs)
+            except SalusError:
+                if not told:
+                    return
+                break
+            self._take(vault, part, reply.blobs)
+            told += len(reply.blobs)
+            if len(reply.blobs) < len(part) and sum(len(blob or b"") for blob in reply.blobs) < FULL_BYTES:
+                break  # The reply was not full: the vault passes the rest over.
+        self._take(vault, wants[told:], [None] * len(wants[told:]))  # What a vault passes over, it lacks.
+
+    def _take(self, vault: MemberId, wants: Sequence[BlobWanted], blobs: Sequence[bytes | None]) -> None:
+        for want, blob in zip(wants, blobs, strict=False):
+            if blob is None:
+                self._findings.notice(vault, "missing_blob")  # Lost, or its keeper was not there to permit it: no lie.
+            elif sha256(blob).digest() == want.digest:
+                self._found[want.digest] = blob
+            else:
+                self._findings.accuse(vault, "bad_blob")
