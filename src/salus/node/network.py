@@ -20,6 +20,7 @@ from salus.engines.lmdb_store import LmdbStore
 from salus.engines.replica import Replica
 from salus.machine.admission import remembering
 from salus.machine.machine import Machine
+from salus.node.collector import CalmCollector
 from salus.node.folder import read_genesis
 from salus.node.keys import load_secrets
 from salus.node.local import LocalTransport, Switchboard
@@ -76,6 +77,7 @@ class Network:
             raise
         self._replicas = replicas
         self._tending: asyncio.Task[None] | None = None
+        self._collector = CalmCollector()
 
     @property
     def members(self) -> list[Member]:
@@ -110,6 +112,7 @@ class Network:
     async def start(self) -> None:
         """Catch up, make blocks, finish what a crash left unfinished, and keep tending."""
         await self.engine.start()
+        self._collector.begin()
         for member in self.members:
             try:
                 await member.author.resume()
@@ -128,6 +131,7 @@ class Network:
 
     def close(self) -> None:
         """Let go of all stores at once, as a crash would."""
+        self._collector.end()
         for member in self.members:
             member.close()
         for replica in self._replicas.values():
