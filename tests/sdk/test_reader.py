@@ -1,6 +1,7 @@
 """The reader's checks: liars are named by what they signed, and whoever is honest is not, whatever befell them."""
 
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -372,8 +373,6 @@ async def test_an_inconsistent_dealer_is_named_and_the_record_is_a_gap(tmp_path:
         honest = author._dealt
 
         def crooked(plan: object, entries: object, committee: object) -> tuple[list[bytes], list[bytes]]:
-            from hashlib import sha256
-
             shares, _ = honest(plan, entries, committee)  # type: ignore[arg-type]
             shares[0] = bytes(len(shares[0]))
             count = len(shares[0]) // 32
@@ -386,6 +385,37 @@ async def test_an_inconsistent_dealer_is_named_and_the_record_is_a_gap(tmp_path:
         assert shown(view) == [data_of("a")]
         assert [(gap.record, gap.reason) for gap in view.gaps] == [(sealed.records[0], "inconsistent_dealer")]
         assert [(one.member, one.what) for one in view.accusations] == [("lakeside", "inconsistent_dealer")]
+
+
+async def test_a_share_of_another_length_spoils_no_other_record_though_its_dealer_hashed_it(tmp_path: Path) -> None:
+    """A dealer and a keeper who are in league: side by side with others, a short share would move all that follow."""
+    async with stage(tmp_path) as on:
+        wallet, reader = await begun(on, "a")
+        author, short = on["lakeside"].author, bytes(31)
+        honest, own, other = author._dealt, on[LIAR].keeper.answers._judged, on["st-luke"].keeper.answers._judged
+
+        def crooked(plan: object, entries: object, committee: object) -> tuple[list[bytes], list[bytes]]:
+            shares, hashes = honest(plan, entries, committee)  # type: ignore[arg-type]
+            return shares, [sha256(short).digest() + row[32:] for row in hashes]
+
+        def in_league(*told: object) -> object:
+            found, withheld = own(*told)  # type: ignore[arg-type]
+            held = {one.batch_id for one in found}
+            refused = [one for one in other(*told)[0] if one.batch_id not in held]  # type: ignore[arg-type]
+            for one in refused:
+                entries = tuple(replace(entry, share=short) for entry in one.holding.entries)
+                one.holding = replace(one.holding, entries=entries)
+            return [*found, *refused], withheld
+
+        await on.seal("lakeside", wallet, "b")
+        author._dealt = crooked  # type: ignore[method-assign, assignment]
+        sealed = await on.seal("lakeside", wallet, "c")
+        on[LIAR].keeper.answers._judged = in_league  # type: ignore[method-assign, assignment]
+        on.network.switchboard.off_line.add(on["northgate"].name)  # So that the liar's share is one of the three.
+        view = await on.view("st-luke", reader, wallet)
+        assert shown(view) == [data_of("a"), data_of("b")]
+        assert [(gap.record, gap.reason) for gap in view.gaps] == [(sealed.records[0], "too_few_shares")]
+        assert [(one.member, one.what) for one in view.accusations] == [(LIAR, "bad_share")]
 
 
 async def test_a_frozen_cell_accuses_nobody(tmp_path: Path) -> None:

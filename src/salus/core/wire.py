@@ -5,7 +5,7 @@ order they are declared), and carries a versioned tag. `decode` encodes again an
 map, or a trailing field is `MalformedError`. Field sizes are part of their types (`core.ids`).
 """
 
-from collections.abc import Sized
+from collections.abc import Iterable, Sized
 from enum import Enum
 from typing import Any, TypeVar, cast
 
@@ -77,6 +77,19 @@ def reopen(shape: type[T], data: bytes) -> T:
     """
     try:
         return cast(T, _decoder(shape).decode(data))
+    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError):
+        raise MalformedError(reason=_shape_name(shape)) from None
+
+
+def reopen_all(shape: type[T], rows: Iterable[bytes]) -> list[T]:
+    """As `reopen`, for many: faster than one by one.
+
+    Raises:
+        MalformedError: the bytes of one are not a value of this shape.
+    """
+    read = _decoder(shape).decode
+    try:
+        return [read(data) for data in rows]
     except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError):
         raise MalformedError(reason=_shape_name(shape)) from None
 

@@ -39,7 +39,7 @@ from salus.core.ids import (
     RequestId,
     TimeMs,
 )
-from salus.core.wire import decode, encode, reopen
+from salus.core.wire import decode, encode, reopen_all
 from salus.crypto.documents import padme
 from salus.crypto.hpke import OpeningKey, seal
 from salus.crypto.merkle import root
@@ -330,10 +330,9 @@ class Answers:
             if batch is None or (batch.root, batch.share_root) != batch_roots:
                 continue
             overrides = _overrides(state, author, batch_id)
-            candidates = [
-                Candidate(position, reopen(Header, entry.header), overrides.get(entry.index))
-                for position, entry in enumerate(holding.entries)
-            ]
+            headers = reopen_all(Header, [entry.header for entry in holding.entries])
+            fates = [overrides.get(entry.index) for entry in holding.entries]
+            candidates = list(map(Candidate, range(len(headers)), headers, fates))
             found.append(Found(author=author, batch_id=batch_id, holding=holding, candidates=candidates))
         return found
 

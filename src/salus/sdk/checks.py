@@ -25,14 +25,16 @@ from salus.core.errors import MalformedError
 from salus.core.ids import BatchId, ChainId, MemberId, Seat
 from salus.core.wire import decode, reopen
 from salus.crypto.merkle import root_of_many
-from salus.crypto.shares import combine, deal_batch, faulty, threshold
+from salus.crypto.shares import KEY_BYTES, combine, deal_batch, faulty, threshold
 from salus.keeper.messages import BatchProof, Item
 from salus.machine.view import View
+from salus.sdk.alike import Pattern, pattern_of
 from salus.sdk.hearing import Heard
 from salus.sdk.views import Findings, Gap
 from salus.sdk.wanted import Wanted
 
 Place = tuple[MemberId, BatchId]
+Row = tuple[Item, Header]
 
 
 @dataclass(slots=True)
@@ -42,7 +44,7 @@ class Known:
     header: Header
     batch: Batch
     obligations: frozenset[str]
-    share_hashes: bytes | None = None
+    share_hashes: bytes = b""
     shares: dict[Seat, bytes] = field(default_factory=dict)
 
     @property
@@ -61,30 +63,49 @@ class Checks:
         self._findings = findings
         self._batches = _Batches(view, wanted)
         self._spoilt: set[tuple[MemberId, Place]] = set()  # Whose answer on a batch was thrown out, and named.
+        self._pattern: Pattern | None = None  # Of the first answer in which nothing was amiss,
+        self._patterned: list[Known | None] = []  # and its records; none where another version stands by now.
         self.known: dict[RecordId, Known] = {}
 
     # Checks 2 to 4: headers, leaves, shares.
 
     def take(self, one: Heard) -> None:
         """Take one seat's answer in, as far as it leads to the ledger."""
+        shares = None if self._pattern is None else self._pattern.shares_of(one.answer)
+        if shares is not None:
+            self._take_shares(shares, one)
+            return
+        found = len(self._findings.accusations)
+        rows = self._rows(one)
+        self._take_rows(rows, one)
+        if self._pattern is None and len(self._findings.accusations) == found:
+            self._pattern = pattern_of(one.answer, [item for item, _ in rows])
+            self._patterned = [self.known.get(header.record) for _, header in rows]
+
+    def _take_rows(self, rows: Sequence[Row], one: Heard) -> None:
+        grouped: dict[Place, list[Row]] = {}
+        for row in rows:
+            record = row[1].record
+            grouped.setdefault((record.author, record.batch_id), []).append(row)
         proofs = {(proof.author, proof.batch_id): proof for proof in one.answer.proofs}
-        for place, items in self._by_batch(one).items():
-            batch = self._batches.opened(place, items, proofs.get(place))
+        for place, of_batch in grouped.items():
+            batch = self._batches.opened(place, of_batch, proofs.get(place))
             if batch is None:
                 self._spoilt.add((one.member, place))
-                self._findings.accuse(one.member, "wrong_header", items[0][1].record)
+                self._findings.accuse(one.member, "wrong_header", of_batch[0][1].record)
                 continue
             # Overridden by now, though not yet when that seat decided: no lie, and not current either.
             gone = set() if self._wanted.selection.history else self._batches.overridden(place)
-            for item, header in items:
+            for item, header in of_batch:
                 if header.record.index not in gone:
                     known = self.known.get(header.record)
                     if known is None:
                         known = self.known[header.record] = Known(header, batch, frozenset(item.obligations))
                     self._take_share(known, item, one)
 
-    def _by_batch(self, one: Heard) -> dict[Place, list[tuple[Item, Header]]]:
-        grouped: dict[Place, list[tuple[Item, Header]]] = {}
+    def _rows(self, one: Heard) -> list[Row]:
+        """Items with their headers, in order, but for those that are none, or of another subject."""
+        rows: list[Row] = []
         for data in one.answer.items:
             try:
                 item = reopen(Item, data)  # All of it is checked against the ledger: its form proves nothing more.
@@ -95,13 +116,27 @@ class Checks:
             if header.subject != self._wanted.subject:
                 self._findings.accuse(one.member, "wrong_header", header.record)
                 continue
-            grouped.setdefault((header.record.author, header.record.batch_id), []).append((item, header))
-        return grouped
+            rows.append((item, header))
+        return rows
+
+    def _take_shares(self, shares: Sequence[bytes], one: Heard) -> None:
+        """Shares of an answer that is otherwise the pattern: each against its hash, as in `_take_share`."""
+        start = DIGEST_BYTES * (one.seat - 1)
+        end = start + DIGEST_BYTES
+        digests = [sha256(share).digest() for share in shares]
+        for known, share, digest in zip(self._patterned, shares, digests, strict=True):
+            if known is None:
+                continue
+            if digest != known.share_hashes[start:end]:
+                self._findings.accuse(one.member, "bad_share", known.header.record)
+            else:
+                known.shares[one.seat] = share
 
     def _take_share(self, known: Known, item: Item, one: Heard) -> None:
         start = DIGEST_BYTES * (one.seat - 1)
         hashes = item.share_hashes
-        is_whole = len(hashes) == DIGEST_BYTES * len(self._committee.seats)
+        # A share of another length would move those beside it, though a dealer in league has hashed it so.
+        is_whole = len(hashes) == DIGEST_BYTES * len(self._committee.seats) and len(item.share) == KEY_BYTES
         if not is_whole or sha256(item.share).digest() != hashes[start : start + DIGEST_BYTES]:
             self._findings.accuse(one.member, "bad_share", known.header.record)
             return
@@ -169,13 +204,13 @@ class Checks:
         prefix = cache(partial(_prefix, chain, seats))
         contexts = [share_context(prefix(known.place, known.batch), known.header.record.index) for known in group]
         dealt = deal_batch(keys, contexts, seats=seats, threshold=threshold(seats))
+        # A share that was served matches its hash: where it is also the one dealt again, that one need not be hashed.
+        unserved = [seat for seat, blob in enumerate(dealt, 1) if blob != _served(group, seat)]
         verdicts: list[bool] = []
         for place, (known, key) in enumerate(zip(group, keys, strict=True)):
-            at = DIGEST_BYTES * place
-            hashes = b"".join([sha256(blob[at : at + DIGEST_BYTES]).digest() for blob in dealt])
-            header = known.header
-            is_committed = key_commitment(chain=chain, record=header.record, key=key) == header.key_com
-            verdicts.append(is_committed and hashes == known.share_hashes)
+            record, key_com = known.header.record, known.header.key_com
+            is_dealt = all(_is_dealt(known, seat, dealt[seat - 1], DIGEST_BYTES * place) for seat in unserved)
+            verdicts.append(is_dealt and key_commitment(chain=chain, record=record, key=key) == key_com)
         return verdicts
 
 
@@ -200,7 +235,7 @@ class _Batches:
             found = self._headers[data] = decode(Header, data)
         return found
 
-    def opened(self, place: Place, items: Sequence[tuple[Item, Header]], proof: BatchProof | None) -> Batch | None:
+    def opened(self, place: Place, items: Sequence[Row], proof: BatchProof | None) -> Batch | None:
         """The batch on the ledger that these headers and share hashes open; none if they do not.
 
         What several seats say alike is worked out once.
@@ -220,7 +255,7 @@ class _Batches:
             found = self._overridden[place] = {key[2] for key, _ in OVERRIDES.items(self._view.state, *place)}
         return found
 
-    def _check(self, place: Place, items: Sequence[tuple[Item, Header]], proof: BatchProof) -> Batch | None:
+    def _check(self, place: Place, items: Sequence[Row], proof: BatchProof) -> Batch | None:
         """Indices must rise: of two items for one leaf only one would be proved, and the other believed."""
         batch = batch_of(self._view.state, *place)
         if batch is None or batch.committee != self._committee:
@@ -236,6 +271,15 @@ class _Batches:
         except MalformedError:
             return None
         return batch if is_open and is_shared else None
+
+
+def _served(group: Sequence[Known], seat: Seat) -> bytes:
+    return b"".join([known.shares.get(seat, b"") for known in group])
+
+
+def _is_dealt(known: Known, seat: Seat, dealt: bytes, at: int) -> bool:
+    start = DIGEST_BYTES * (seat - 1)
+    return sha256(dealt[at : at + DIGEST_BYTES]).digest() == known.share_hashes[start : start + DIGEST_BYTES]
 
 
 def _prefix(chain: ChainId, seats: int, place: Place, batch: Batch) -> bytes:

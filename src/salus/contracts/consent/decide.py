@@ -64,8 +64,7 @@ class Decider:
 
     def decide_all(self, request: ReadRequest, headers: Sequence[Header], at: TimeMs) -> list[Decision]:
         """Judge many records for one reader, in their order."""
-        session, subject = self._session(request, at), self._policy.subject
-        return [session.settle(header, at) if header.subject == subject else WRONG_SUBJECT for header in headers]
+        return self._session(request, at).settle_all(headers, at)
 
     def next_turn(self, at: TimeMs) -> TimeMs | None:
         """The next moment at which any rule begins or ends, so until when an answer holds; none if for ever."""
@@ -98,16 +97,20 @@ class _Session:
         self._by_header: dict[_HeaderKey, Decision] = {}
         self._plans: dict[_KinKey, tuple[Plan, dict[_TermKey, Decision]]] = {}
 
-    def settle(self, header: Header, at: TimeMs) -> Decision:
-        key = (header.record.author, header.terms, header.explicit, header.bits, header.fhir_type)
-        decision = self._by_header.get(key)
-        if decision is None:
-            if len(self._by_header) >= DECISIONS_MAX:
-                self._by_header.clear()
-                self._plans.clear()
-                self._said.clear()
-            decision = self._by_header[key] = self._by_terms(header, at)
-        return decision
+    def settle_all(self, headers: Sequence[Header], at: TimeMs) -> list[Decision]:
+        subject, known = self._policy.subject, self._by_header
+        decisions: list[Decision] = []
+        for header in headers:
+            key = (header.record.author, header.terms, header.explicit, header.bits, header.fhir_type)
+            decision = known.get(key) if header.subject == subject else WRONG_SUBJECT
+            if decision is None:
+                if len(known) >= DECISIONS_MAX:
+                    known.clear()
+                    self._plans.clear()
+                    self._said.clear()
+                decision = known[key] = self._by_terms(header, at)
+            decisions.append(decision)
+        return decisions
 
     def _by_terms(self, header: Header, at: TimeMs) -> Decision:
         kin = (header.record.author, header.bits, header.fhir_type)
