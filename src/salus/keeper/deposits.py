@@ -60,6 +60,11 @@ ROUNDS_MAX = 4  # How often a deposit is judged anew because a block came in bet
 SHARE_BYTES = 32
 
 
+# Built once: it stands in the way of every answer.
+_HOLDINGS_OF = sa.select(
+    HOLDINGS.c.author, HOLDINGS.c.batch_id, HOLDINGS.c.root, HOLDINGS.c.share_root, HOLDINGS.c.wrapped
+).where(HOLDINGS.c.tag == sa.bindparam("tag"), HOLDINGS.c.author != sa.bindparam("left_out"))
+
 Roots = tuple[Digest, Digest]  # Of headers and of share hashes.
 BySubject = dict[SubjectId, list[tuple[Entry, Header]]]
 
@@ -141,11 +146,8 @@ class Deposits:
     ) -> Iterator[tuple[MemberId, BatchId, Roots, Holding]]:
         """What is held of a subject, but for one author's, or in some batches alone: author, batch, roots, content."""
         tag = self._store.tag(subject)
-        held = HOLDINGS.c
-        query = sa.select(held.author, held.batch_id, held.root, held.share_root, held.wrapped).where(held.tag == tag)
-        if except_author is not None:
-            query = query.where(held.author != except_author)
-        for author, batch_id, root, share_root, wrapped in self._store.connection.execute(query).all():
+        asked = {"tag": tag, "left_out": except_author or ""}
+        for author, batch_id, root, share_root, wrapped in self._store.connection.execute(_HOLDINGS_OF, asked).all():
             if only is None or (author, batch_id) in only:
                 data = self._store.unwrapped(tag, wrapped, _context(author, batch_id, root, share_root))
                 yield author, batch_id, (root, share_root), reopen(Holding, data)

@@ -12,7 +12,7 @@ from weakref import WeakSet
 from salus.contracts.consent import Pack
 from salus.contracts.members.reads import members_of
 from salus.contracts.reads.messages import LogKind
-from salus.contracts.records.reads import batch_of
+from salus.contracts.records.reads import batch_of, overridden_by
 from salus.core.clock import Clock
 from salus.core.faults import NO_FAULTS, Faults
 from salus.core.ids import HOUR_MS, MemberId, TimeMs
@@ -108,6 +108,11 @@ class GatewaySide:
             if is_orphan and batch_of(state, author, batch_id) is None:
                 self.blobs.drop(author, batch_id)
 
-    def _block_arrived(self, _stored: StoredBlock) -> None:
-        for reading in list(self._readings):
-            reading.forget_if_changed()
+    def _block_arrived(self, stored: StoredBlock) -> None:
+        readings = [reading for reading in self._readings if reading.holds_plaintext]
+        if not readings:
+            return
+        height = stored.header.height
+        overridden = overridden_by(self.ledger.accepted(height))
+        for reading in readings:
+            reading.block_arrived(height, overridden)

@@ -6,6 +6,7 @@ ended; each use is logged. When keepers say that something new lies
 there, the next call asks again. Without the network an author still sees its own records, marked stale.
 """
 
+from collections.abc import Set
 from dataclasses import dataclass, replace
 
 from salus.contracts.cells.reads import cell_of
@@ -84,8 +85,18 @@ class UnifiedRead:
         self._remember(unified, began)
         return unified
 
-    def forget_if_changed(self) -> None:
-        """Let go of the plaintext where the next call may not be answered from memory: another policy, a dismissal."""
+    @property
+    def holds_plaintext(self) -> bool:
+        """Whether something is in memory."""
+        return self._last is not None
+
+    def block_arrived(self, height: Height, overridden: Set[tuple[MemberId, BatchId]]) -> None:
+        """Let go of the plaintext where the next call may not be answered from memory: another policy, a dismissal.
+
+        `overridden` are the batches in which this block put another version, or nothing, in a record's place.
+        """
+        if height == self._looked + 1 and self._shown.keys().isdisjoint(overridden):
+            self._looked = height
         if self._last is not None and not self._still_holds():
             self._last = None
 

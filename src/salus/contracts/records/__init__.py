@@ -6,7 +6,7 @@ what a leaf stands for; `batch.py` how its trees are laid out; `tables.py` what 
 """
 
 from salus.contracts.records.messages import Anchor, SeatReceipt, Supersede, Withdraw
-from salus.contracts.records.reads import batch_of, fate_of, is_current
+from salus.contracts.records.reads import batch_of, fate_of, is_current, overridden_by
 from salus.contracts.records.tables import Batch, Fate, Override, Successor
 from salus.contracts.records.transitions import anchor, withdraw
 
@@ -23,5 +23,6 @@ __all__ = [
     "batch_of",
     "fate_of",
     "is_current",
+    "overridden_by",
     "withdraw",
 ]

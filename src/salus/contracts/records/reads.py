@@ -1,7 +1,11 @@
 """What other rooms ask of records. All need the author: batch ids are scoped to it."""
 
+from collections.abc import Iterable
+
+from salus.contracts.records.messages import Anchor, Withdraw
 from salus.contracts.records.tables import BATCHES, OVERRIDES, Batch, Override
 from salus.core.ids import BatchId, MemberId
+from salus.core.wire import Message
 from salus.state.state import State
 
 
@@ -19,3 +23,14 @@ def is_current(state: State, author: MemberId, batch_id: BatchId, index: int) ->
     """Whether a version counts: its batch is on the ledger, and nothing took its place."""
     known = BATCHES.has(state, (author, batch_id))
     return known and not OVERRIDES.has(state, (author, batch_id, index))
+
+
+def overridden_by(accepted: Iterable[tuple[MemberId, Message]]) -> set[tuple[MemberId, BatchId]]:
+    """The batches, by author, some version of which these messages with their sponsors put out of use."""
+    overridden: set[tuple[MemberId, BatchId]] = set()
+    for sponsor, message in accepted:
+        if isinstance(message, Anchor):
+            overridden.update((sponsor, target.batch_id) for target in message.supersedes)
+        elif isinstance(message, Withdraw):
+            overridden.add((sponsor, message.batch_id))
+    return overridden
