@@ -1,7 +1,5 @@
 """The access log: chained per subject, rooted over all, and whatever is altered or cut off shows."""
 
-from pathlib import Path
-
 import pytest
 import sqlalchemy as sa
 
@@ -11,8 +9,9 @@ from salus.core.wire import decode
 from salus.keeper.access_log import AccessLog
 from salus.keeper.errors import StoreCorruptError
 from salus.keeper.messages import LogEntry, log_entry_digest
-from salus.keeper.store import LOG, SubjectStore, sqlite_engine
+from salus.keeper.store import LOG, SubjectStore
 from salus.state.proofs import Proof, verify
+from tests.conftest import Database
 from tests.node.stage import Clock
 
 KEK = bytes(range(32))
@@ -20,8 +19,8 @@ ANNA, BEN = b"a" * 16, b"b" * 16
 READER, OTHER = b"r" * 16, b"o" * 16
 
 
-def opened(folder: Path, clock: Clock, faults: Faults = NO_FAULTS) -> tuple[SubjectStore, AccessLog]:
-    store = SubjectStore(sqlite_engine(folder / "keeper.db"), KEK, faults=faults)
+def opened(database: Database, clock: Clock, faults: Faults = NO_FAULTS) -> tuple[SubjectStore, AccessLog]:
+    store = SubjectStore(database.engine(), KEK, faults=faults)
     return store, AccessLog(MemberId("mercy"), store, clock)
 
 
@@ -48,9 +47,9 @@ def use(log: AccessLog, clock: Clock, subject: bytes, person: bytes = READER, pu
     return log.append(subject, person, fill)
 
 
-def test_entries_are_numbered_in_the_log_and_per_subject_and_chained(tmp_path: Path) -> None:
+def test_entries_are_numbered_in_the_log_and_per_subject_and_chained(database: Database) -> None:
     clock = Clock()
-    store, log = opened(tmp_path, clock)
+    store, log = opened(database, clock)
     for subject in (ANNA, BEN, ANNA):
         use(log, clock, subject)
     entries = [decode(LogEntry, data) for data in log.entries(ANNA)]
@@ -62,19 +61,19 @@ def test_entries_are_numbered_in_the_log_and_per_subject_and_chained(tmp_path: P
     store.close()
 
 
-def test_the_log_goes_on_after_a_restart(tmp_path: Path) -> None:
+def test_the_log_goes_on_after_a_restart(database: Database) -> None:
     clock = Clock()
-    store, log = opened(tmp_path, clock)
+    store, log = opened(database, clock)
     use(log, clock, ANNA)
     store.close()
-    store, log = opened(tmp_path, clock)
+    store, log = opened(database, clock)
     assert (use(log, clock, ANNA).number, log.broken_chains(), log.has_news) == (2, [], True)
     store.close()
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_an_entry_that_failed_is_not_there_or_is_there_whole_and_the_next_one_follows(
-    tmp_path: Path, when: str
+    database: Database, when: str
 ) -> None:
     class Once:
         point = ""
@@ -85,7 +84,7 @@ def test_an_entry_that_failed_is_not_there_or_is_there_whole_and_the_next_one_fo
                 raise OSError
 
     clock, faults = Clock(), Once()
-    store, log = opened(tmp_path, clock, faults)
+    store, log = opened(database, clock, faults)
     use(log, clock, ANNA)
     faults.point = f"log.append:{when}"
     with pytest.raises(OSError):
@@ -95,9 +94,9 @@ def test_an_entry_that_failed_is_not_there_or_is_there_whole_and_the_next_one_fo
     store.close()
 
 
-def test_a_root_proves_each_subjects_last_number_and_head_as_of_that_root(tmp_path: Path) -> None:
+def test_a_root_proves_each_subjects_last_number_and_head_as_of_that_root(database: Database) -> None:
     clock = Clock()
-    store, log = opened(tmp_path, clock)
+    store, log = opened(database, clock)
     use(log, clock, ANNA)
     use(log, clock, BEN)
     root, number = log.next_root()
@@ -115,9 +114,9 @@ def test_a_root_proves_each_subjects_last_number_and_head_as_of_that_root(tmp_pa
     store.close()
 
 
-def test_a_root_is_overdue_a_minute_after_the_oldest_entry_it_lacks(tmp_path: Path) -> None:
+def test_a_root_is_overdue_a_minute_after_the_oldest_entry_it_lacks(database: Database) -> None:
     clock = Clock()
-    store, log = opened(tmp_path, clock)
+    store, log = opened(database, clock)
     assert not log.has_news
     use(log, clock, ANNA)
     clock.now += MINUTE_MS
@@ -130,14 +129,14 @@ def test_a_root_is_overdue_a_minute_after_the_oldest_entry_it_lacks(tmp_path: Pa
     assert log.has_news  # The newer entry still waits, and from its own time on.
     assert not log.is_overdue
     store.close()
-    store, log = opened(tmp_path, clock)
+    store, log = opened(database, clock)
     assert log.has_news
     store.close()
 
 
-def test_uses_of_a_person_are_counted_over_a_day(tmp_path: Path) -> None:
+def test_uses_of_a_person_are_counted_over_a_day(database: Database) -> None:
     clock = Clock()
-    store, log = opened(tmp_path, clock)
+    store, log = opened(database, clock)
     for purpose in ("TREAT", "BTG", "BTG"):
         use(log, clock, ANNA, purpose=purpose)
     use(log, clock, BEN, OTHER)
@@ -151,9 +150,9 @@ def test_uses_of_a_person_are_counted_over_a_day(tmp_path: Path) -> None:
     store.close()
 
 
-def test_a_row_that_was_cut_out_or_moved_shows_as_a_broken_chain(tmp_path: Path) -> None:
+def test_a_row_that_was_cut_out_or_moved_shows_as_a_broken_chain(database: Database) -> None:
     clock = Clock()
-    store, log = opened(tmp_path, clock)
+    store, log = opened(database, clock)
     for _ in range(3):
         use(log, clock, ANNA)
     with store.commit("test"):
@@ -165,9 +164,9 @@ def test_a_row_that_was_cut_out_or_moved_shows_as_a_broken_chain(tmp_path: Path)
     store.close()
 
 
-def test_a_row_whose_bytes_were_changed_does_not_open(tmp_path: Path) -> None:
+def test_a_row_whose_bytes_were_changed_does_not_open(database: Database) -> None:
     clock = Clock()
-    store, log = opened(tmp_path, clock)
+    store, log = opened(database, clock)
     use(log, clock, ANNA)
     with store.commit("test"):
         store.connection.execute(sa.update(LOG).values(wrapped=bytes(200)))

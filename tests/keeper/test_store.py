@@ -7,23 +7,26 @@ import pytest
 import sqlalchemy as sa
 
 from salus.keeper.errors import StoreCorruptError
-from salus.keeper.store import META, SUBJECTS, DiskError, FormatError, SqlPages, SubjectStore, sqlite_engine, upsert
+from salus.keeper.formats import FormatError
+from salus.keeper.store import META, SUBJECTS, DiskError, SqlPages, SubjectStore, sqlite_engine, upsert
+from tests.conftest import Database
 
 KEK = bytes(range(32))
 ANNA = b"a" * 16
 
 
-def opened(folder: Path, kek: bytes = KEK) -> SubjectStore:
-    return SubjectStore(sqlite_engine(folder / "keeper.db"), kek)
+def opened(place: Database | Path, kek: bytes = KEK) -> SubjectStore:
+    engine = sqlite_engine(place / "keeper.db") if isinstance(place, Path) else place.engine()
+    return SubjectStore(engine, kek)
 
 
-def test_what_was_wrapped_for_a_subject_opens_after_a_restart_under_its_context_alone(tmp_path: Path) -> None:
-    store = opened(tmp_path)
+def test_what_was_wrapped_for_a_subject_opens_after_a_restart_under_its_context_alone(database: Database) -> None:
+    store = opened(database)
     tag = store.tag(ANNA)
     with store.commit("test"):
         wrapped = store.wrapped(tag, b"secret", b"here")
     store.close()
-    store = opened(tmp_path)
+    store = opened(database)
     assert store.unwrapped(tag, wrapped, b"here") == b"secret"
     for data, context in ((wrapped, b"there"), (wrapped[:-1] + bytes(1), b"here"), (b"", b"here")):
         with pytest.raises(StoreCorruptError):
@@ -31,22 +34,22 @@ def test_what_was_wrapped_for_a_subject_opens_after_a_restart_under_its_context_
     store.close()
 
 
-def test_without_its_subjects_key_nothing_opens(tmp_path: Path) -> None:
-    store = opened(tmp_path)
+def test_without_its_subjects_key_nothing_opens(database: Database) -> None:
+    store = opened(database)
     tag = store.tag(ANNA)
     with store.commit("test"):
         wrapped = store.wrapped(tag, b"secret", b"here")
         store.connection.execute(SUBJECTS.delete())
     store.close()
-    store = opened(tmp_path)
+    store = opened(database)
     assert store.subject_key(tag) is None
     with pytest.raises(StoreCorruptError):
         store.unwrapped(tag, wrapped, b"here")
     store.close()
 
 
-def test_a_failed_transaction_leaves_neither_rows_nor_keys(tmp_path: Path) -> None:
-    store = opened(tmp_path)
+def test_a_failed_transaction_leaves_neither_rows_nor_keys(database: Database) -> None:
+    store = opened(database)
     tag = store.tag(ANNA)
     with suppress(RuntimeError), store.commit("test"):
         store.wrapped(tag, b"secret", b"here")
@@ -55,16 +58,16 @@ def test_a_failed_transaction_leaves_neither_rows_nor_keys(tmp_path: Path) -> No
     store.close()
 
 
-def test_another_kek_or_format_is_refused_at_the_door(tmp_path: Path) -> None:
-    opened(tmp_path).close()
+def test_another_kek_or_format_is_refused_at_the_door(database: Database) -> None:
+    opened(database).close()
     with pytest.raises(StoreCorruptError):
-        opened(tmp_path, bytes(32))
-    store = opened(tmp_path)
+        opened(database, bytes(32))
+    store = opened(database)
     with store.commit("test"):
         upsert(store.connection, META, [{"name": "format", "value": b"\x63"}])
     store.close()
     with pytest.raises(FormatError):
-        opened(tmp_path)
+        opened(database)
 
 
 def test_a_file_that_is_no_database_and_a_folder_that_is_not_there_are_told_apart(tmp_path: Path) -> None:
@@ -85,8 +88,8 @@ def test_tags_say_nothing_without_the_kek(tmp_path: Path) -> None:
     other.close()
 
 
-def test_pages_are_a_key_value_store_in_the_order_of_keys(tmp_path: Path) -> None:
-    store = opened(tmp_path)
+def test_pages_are_a_key_value_store_in_the_order_of_keys(database: Database) -> None:
+    store = opened(database)
     pages = SqlPages(store)
     with store.commit("test"):
         for key in (b"b", b"a\x02", b"a\x01", b"a"):

@@ -2,7 +2,7 @@
 
 A subject's key is random and wrapped under the member's KEK, which never lies in the database: destroying the key, and
 the KEK after a rotation, erases the subject. Rows are found by a keyed tag, so a stolen database does not tell which
-handles it knows. Writes are durable when `commit` returns (SQLite: WAL, synchronous FULL).
+handles it knows. Writes are durable when `commit` returns (SQLite: WAL, synchronous FULL; PostgreSQL: `postgres.py`).
 """
 
 import os
@@ -16,16 +16,23 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 from sqlalchemy.engine import Connection, Engine
 
-from salus.core.errors import IntegrityError, UnavailableError
+from salus.core.errors import MalformedError, SalusError, UnavailableError
 from salus.core.faults import NO_FAULTS, Faults
 from salus.core.ids import SubjectId
 from salus.crypto.digests import derive
 from salus.crypto.errors import UnopenableError
 from salus.crypto.sealing_at_rest import NONCE_BYTES, unwrap, unwrap_all, wrap
 from salus.keeper.errors import StoreCorruptError
+from salus.keeper.formats import RECONCILED, YES, begin, prepare
 
-FORMAT = 1
 KEY_BYTES = 32
+
+
+
+def text(length: int) -> sa.String:
+    """Text that sorts by its bytes in every database; SQLite does so by itself."""
+    return sa.String(length).with_variant(sa.Text(collation="C"), "postgresql")
+
 
 metadata = sa.MetaData()
 META = sa.Table("meta", metadata, sa.Column("name", sa.String, primary_key=True), sa.Column("value", sa.LargeBinary))
@@ -42,7 +49,7 @@ POLICIES = sa.Table(
     sa.Column("commitment", sa.LargeBinary(32), primary_key=True),
     sa.Column("tag", sa.LargeBinary(16), nullable=False, index=True),
     sa.Column("version", sa.BigInteger, nullable=False),
-    sa.Column("sender", sa.String(32), nullable=False),  # Through whose gateway it came.
+    sa.Column("sender", text(32), nullable=False),  # Through whose gateway it came.
     sa.Column("good_until", sa.BigInteger, nullable=False),  # 0 once its cell has committed to it.
     sa.Column("wrapped", sa.LargeBinary, nullable=False),
 )
@@ -62,7 +69,7 @@ sa.Index("widenings_untold", WIDENINGS.c.untold)
 BATCHES = sa.Table(
     "batches",
     metadata,
-    sa.Column("author", sa.String(32), primary_key=True),
+    sa.Column("author", text(32), primary_key=True),
     sa.Column("batch_id", sa.LargeBinary(16), primary_key=True),
     sa.Column("root", sa.LargeBinary(32), primary_key=True),
     sa.Column("share_root", sa.LargeBinary(32), primary_key=True),
@@ -73,7 +80,7 @@ HOLDINGS = sa.Table(
     "holdings",
     metadata,
     sa.Column("tag", sa.LargeBinary(16), primary_key=True),
-    sa.Column("author", sa.String(32), primary_key=True),
+    sa.Column("author", text(32), primary_key=True),
     sa.Column("batch_id", sa.LargeBinary(16), primary_key=True),
     sa.Column("root", sa.LargeBinary(32), primary_key=True),
     sa.Column("share_root", sa.LargeBinary(32), primary_key=True),
@@ -111,21 +118,27 @@ _SUBJECT_KEY = sa.select(SUBJECTS.c.wrapped_key).where(SUBJECTS.c.tag == sa.bind
 _PAGE = sa.select(LOG_PAGES.c.value).where(LOG_PAGES.c.key == sa.bindparam("key"))
 
 
-class FormatError(IntegrityError):
-    """The store was written by another version of Salus."""
-
-    code = "keeper.store_format"
-
-
 class DiskError(UnavailableError):
-    """The store cannot be read or written now: full, read-only, or locked by another process."""
+    """The store cannot be read or written now: full, read-only, away, or in use by another process."""
 
     code = "keeper.disk"
 
 
+class UnstorableError(MalformedError):
+    """A value is too long for the store, or of characters that it cannot hold."""
+
+    code = "keeper.unstorable"
+
+
 def sqlite_engine(path: Path) -> Engine:
     """A durable SQLite database in one file."""
-    engine = sa.create_engine(f"sqlite:///{path}", connect_args={"check_same_thread": False}, poolclass=sa.StaticPool)
+    engine = sa.create_engine(
+        f"sqlite:///{path}",
+        connect_args={"check_same_thread": False},
+        poolclass=sa.StaticPool,
+        hide_parameters=True,
+    )
+    report_errors(engine)
 
     @sa.event.listens_for(engine, "connect")
     def _settings(connection: sa.engine.interfaces.DBAPIConnection, _record: object) -> None:
@@ -150,9 +163,28 @@ class SubjectStore:
         self.faults = faults
         self._keys: dict[bytes, bytes] = {}
         with reported():
-            schema.create_all(engine)
-            self.connection: Connection = engine.connect()
-            self._check_format()
+            self._connection = engine.connect()
+            try:
+                self._open(schema)
+            except BaseException:
+                self.close()
+                raise
+
+    @property
+    def connection(self) -> Connection:
+        """The store's one connection. If a server has closed it, the next statement opens it anew."""
+        if self._connection.invalidated:
+            self._connection.rollback()
+        return self._connection
+
+    @property
+    def is_reconciled(self) -> bool:
+        """Whether its holder may serve from it: not so where it is new, or a copy that was put back."""
+        return self.meta(RECONCILED) == YES
+
+    def set_reconciled(self, value: bool) -> None:
+        """Note whether its holder may serve from it, within a `commit`."""
+        self.set_meta(RECONCILED, YES if value else b"")
 
     def tag(self, subject: SubjectId) -> bytes:
         """Where a subject's rows lie."""
@@ -233,6 +265,7 @@ class SubjectStore:
     def commit(self, point: str) -> Iterator[Connection]:
         """One durable transaction; on an error nothing of it is kept."""
         with reported():
+            begin(self.connection)
             try:
                 yield self.connection
                 self.faults.hit(f"{point}:before")
@@ -253,19 +286,14 @@ class SubjectStore:
         upsert(self.connection, META, [{"name": name, "value": value}])
 
     def close(self) -> None:
-        """Let go of the file."""
-        self.connection.close()
+        """Let go of the database."""
+        self._connection.close()
         self._engine.dispose()
 
-    def _check_format(self) -> None:
-        found = self.meta("format")
-        if found is None:
-            self.set_meta("format", bytes([FORMAT]))
-            self.set_meta("kek_check", self.keyed("check", b"kek"))
-            self.connection.commit()
-        elif found != bytes([FORMAT]):
-            raise FormatError(found=int.from_bytes(found, "big"), expected=FORMAT)
-        elif self.meta("kek_check") != self.keyed("check", b"kek"):
+    def _open(self, schema: sa.MetaData) -> None:
+        check = self.keyed("check", b"kek")
+        prepare(self._connection, schema, {"kek_check": check})
+        if self.meta("kek_check") != check:
             raise StoreCorruptError(reason="the key file does not belong to this database")
 
     def _remember(self, tag: bytes, key: bytes) -> None:
@@ -340,12 +368,32 @@ def upsert(connection: Connection, table: sa.Table, rows: Sequence[dict[str, obj
         connection.execute(_upsert_statement(table, connection.dialect.name, columns), rows)
 
 
+_AWAY = ("08", "25006", "40", "53", "55", "57", "58")  # What PostgreSQL says of itself, not of what it was asked.
+
+
 @contextmanager
 def reported() -> Iterator[None]:
     """Turn a database's errors into ours: what can be waited out, and what an operator must look at."""
     try:
         yield
-    except (sa.exc.OperationalError, sa.exc.InterfaceError) as error:
-        raise DiskError(reason=type(error.orig).__name__) from None
-    except sa.exc.DatabaseError as error:
-        raise StoreCorruptError(reason=type(error.orig).__name__) from None
+    except sa.exc.DBAPIError as error:
+        raise _ours(error) from None
+
+
+def report_errors(engine: Engine) -> None:
+    """Turn them into ours wherever a statement meets them."""
+
+    @sa.event.listens_for(engine, "handle_error", retval=True)
+    def _report(context: sa.engine.ExceptionContext) -> SalusError | None:
+        found = context.sqlalchemy_exception
+        return _ours(found) if isinstance(found, sa.exc.DBAPIError) else None
+
+
+def _ours(error: sa.exc.DBAPIError) -> SalusError:
+    reason = type(error.orig).__name__
+    is_away = (getattr(error.orig, "sqlstate", None) or "").startswith(_AWAY) or error.connection_invalidated
+    if is_away or isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError):
+        return DiskError(reason=reason)
+    if isinstance(error, sa.exc.DataError):
+        return UnstorableError(reason=reason)
+    return StoreCorruptError(reason=reason)

@@ -30,7 +30,7 @@ from salus.core.ids import (
 )
 from salus.core.wire import Record, encode, reopen
 from salus.keeper.messages import WideningNotice
-from salus.keeper.store import SubjectStore, metadata, upsert
+from salus.keeper.store import SubjectStore, metadata, text, upsert
 from salus.sdk.links import Link
 from salus.vault.messages import BlobsKept
 
@@ -72,7 +72,7 @@ WAITING = sa.Table(
     "waiting_links",
     metadata,
     sa.Column("code", sa.LargeBinary(32), primary_key=True),
-    sa.Column("sender", sa.String(32), primary_key=True),  # Nobody's link takes another sender's place.
+    sa.Column("sender", text(32), primary_key=True),  # Nobody's link takes another sender's place.
     sa.Column("sealed", sa.LargeBinary, nullable=False),
     sa.Column("arrived", sa.BigInteger, nullable=False),
 )
@@ -83,7 +83,7 @@ NOTICES = sa.Table(
     sa.Column("cell", sa.LargeBinary(16), primary_key=True),
     sa.Column("commitment", sa.LargeBinary(32), primary_key=True),
     sa.Column("evidence", sa.LargeBinary(32), primary_key=True),
-    sa.Column("keeper", sa.String(32), primary_key=True),  # Who told: one may lie, f+1 do not.
+    sa.Column("keeper", text(32), primary_key=True),  # Who told: one may lie, f+1 do not.
     sa.Column("notice", sa.LargeBinary, nullable=False),
 )
 COPIES = sa.Table(
@@ -99,7 +99,7 @@ VAULT_RECEIPTS = sa.Table(
     "vault_receipts",
     metadata,
     sa.Column("batch_id", sa.LargeBinary(16), primary_key=True),
-    sa.Column("vault", sa.String(32), primary_key=True),
+    sa.Column("vault", text(32), primary_key=True),
     sa.Column("good_until", sa.BigInteger, nullable=False),
     sa.Column("signature", sa.LargeBinary(64), nullable=False),
 )

@@ -17,7 +17,7 @@ from salus.core.wire import Record, encode
 from salus.crypto.digests import tagged
 from salus.crypto.signatures import verify
 from salus.keeper.errors import EnvelopeError
-from salus.keeper.store import metadata, upsert
+from salus.keeper.store import metadata, text, upsert
 from salus.sdk.author_store import AuthorStore
 from salus.sdk.gateway import Gateway
 from salus.sdk.links import Received
@@ -25,9 +25,9 @@ from salus.sdk.links import Received
 DIRECTORY = sa.Table(
     "directory",
     metadata,
-    sa.Column("author", sa.String(32), primary_key=True),
-    sa.Column("source", sa.String(256), primary_key=True),
-    sa.Column("fhir_type", sa.String(64), nullable=False, index=True),
+    sa.Column("author", text(32), primary_key=True),
+    sa.Column("source", text(256), primary_key=True),
+    sa.Column("fhir_type", text(64), nullable=False, index=True),
     sa.Column("raw", sa.LargeBinary, nullable=False),
     sa.Column("entered", sa.BigInteger, nullable=False),  # By the author's clock: an older share changes nothing.
 )
