@@ -143,3 +143,50 @@ def _served(folder: Path, programs: Path) -> Iterator[Postgres]:
         yield server
     finally:
         server.stop()
+
+
+# S3.
+
+
+@dataclass(frozen=True, slots=True)
+class S3Server:
+    """A running server with one bucket, and whose keys it takes."""
+
+    kind: str
+    endpoint: str
+    bucket: str
+    key: str
+    secret: str
+    process: subprocess.Popen[bytes]
+
+
+def program(name: str, module: str) -> str:
+    """Where a Go program is; skips where it is not."""
+    found = shutil.which(name) or shutil.which(name, path=str(Path.home() / "go" / "bin"))
+    if found is None:
+        pytest.skip(f"NOT TESTED: {name} is not installed (go install {module})")
+    return found
+
+
+@contextmanager
+def gofakes3() -> Iterator[S3Server]:
+    """S3 in memory. It checks no signatures."""
+    command = program("gofakes3", "github.com/johannesboyne/gofakes3/cmd/gofakes3@latest")
+    port = free_port()
+    options = ["-backend", "memory", "-host", f"127.0.0.1:{port}", "-initialbucket", "vault"]
+    with running([command, *options], port) as process:
+        yield S3Server("gofakes3", f"http://127.0.0.1:{port}", "vault", "any", "any", process)
+
+
+@contextmanager
+def versitygw() -> Iterator[S3Server]:
+    """S3 over files. It refuses a wrong secret."""
+    command = program("versitygw", "github.com/versity/versitygw/cmd/versitygw@v1.8.0")
+    port = free_port()
+    with TemporaryDirectory(prefix="salus-versitygw-") as name:
+        data, beside = Path(name) / "data", Path(name) / "meta"
+        (data / "vault").mkdir(parents=True)
+        beside.mkdir()
+        options = ["-p", f"127.0.0.1:{port}", "-a", "tester", "-s", "hush-hush", "-q"]
+        with running([command, *options, "posix", "--sidecar", str(beside), str(data)], port) as process:
+            yield S3Server("versitygw", f"http://127.0.0.1:{port}", "vault", "tester", "hush-hush", process)

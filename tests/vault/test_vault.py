@@ -12,7 +12,8 @@ from salus.sdk.author_store import Stage as Progress
 from salus.sdk.errors import TooFewSeatsError
 from salus.vault.messages import BlobWanted, CopyBlobs, GetBlobs, PutBlobs, kept_statement
 from salus.vault.places import keepers_of
-from salus.vault.vault import GOOD_MS, BlobStore, StorageError
+from salus.vault.storage import ObjectStorage, StorageError
+from salus.vault.vault import GOOD_MS, BlobStore
 from tests.node.stage import Stage, data_of, documents, permit, records_of, shown, stage
 
 MERCY = MemberId("mercy")
@@ -86,7 +87,7 @@ def test_a_file_where_a_folder_must_be_is_reported(tmp_path: Path) -> None:
 def test_an_s3_like_store_serves_as_well() -> None:
     from obstore.store import MemoryStore
 
-    store = BlobStore(None, MemoryStore())
+    store = BlobStore(ObjectStorage(MemoryStore()))
     kept = blobs(b"a", b"b")
     store.keep(MERCY, BATCH, kept)
     assert store.read(MERCY, BATCH, list(kept)) == list(kept.values())

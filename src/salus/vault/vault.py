@@ -1,27 +1,22 @@
-"""A member's vault: packs of ciphertext in a folder or an S3-compatible store, served by permission, mended by copy.
+"""A member's vault: packs of ciphertext in a folder or a store that speaks S3, served by permission, mended by copy.
 
 A blob goes to a reader only for a request that this member's own keeper has permitted, and to another vault only if
 that vault is one of those that keep it, or its author's own. Whatever is read is checked against its digest: a wrong
 blob counts as lost.
 """
 
-import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
-import obstore
-from obstore.exceptions import BaseError
-from obstore.store import LocalStore, ObjectStore
-
 from salus.core.clock import Clock
-from salus.core.errors import SalusError, UnavailableError
+from salus.core.errors import SalusError
 from salus.core.faults import NO_FAULTS, Faults, step
 from salus.core.ids import HOUR_MS, BatchId, ChainId, Digest, MemberId, RequestId, TimeMs
 from salus.core.transport import Door, Transport, ask
 from salus.crypto.signatures import SigningKey
+from salus.vault.formats import prepare
 from salus.vault.messages import (
     REPLY_BYTES_MAX,
     WANTED_MAX,
@@ -35,6 +30,7 @@ from salus.vault.messages import (
 )
 from salus.vault.packs import HEAD_BYTES, ROW_BYTES, Index, PackError, count_of, write_pack
 from salus.vault.places import keepers_of
+from salus.vault.storage import FolderStorage, Storage
 
 GOOD_MS = 2 * HOUR_MS
 _INDICES_KEPT = 1024
@@ -44,23 +40,14 @@ Permits = Callable[[MemberId, RequestId], frozenset[Digest]]
 MembersOf = Callable[[MemberId, BatchId], tuple[MemberId, ...]]
 
 
-class StorageError(UnavailableError):
-    """The vault's storage cannot be read or written now."""
-
-    code = "vault.storage"
-
-
 class BlobStore:
-    """Packs on disk. `durable` makes a local folder survive a power cut; an S3 store does so by itself."""
+    """A vault's packs, in a folder or in other storage."""
 
-    def __init__(self, folder: Path | None, store: ObjectStore | None = None, faults: Faults = NO_FAULTS) -> None:
-        assert (folder is None) != (store is None), "Either a folder or a store."
-        if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
-        self._folder = folder
-        self._store: ObjectStore = LocalStore(prefix=folder) if folder is not None else store  # type: ignore[assignment]
+    def __init__(self, place: Path | Storage, faults: Faults = NO_FAULTS) -> None:
+        self._storage: Storage = FolderStorage(place) if isinstance(place, Path) else place
         self._faults = faults
         self._indices: OrderedDict[str, Index] = OrderedDict()
+        self._is_prepared = False
 
     def keep(self, author: MemberId, batch_id: BatchId, blobs: Mapping[Digest, bytes]) -> None:
         """Keep blobs of a batch, beside those of it that are here already; durable on return.
@@ -73,13 +60,16 @@ class BlobStore:
             others = [digest for digest in index.digests if digest not in blobs]
             kept = dict(zip(others, self.read(author, batch_id, others), strict=True))
             blobs = {**{digest: blob for digest, blob in kept.items() if blob is not None}, **blobs}
-        with _reported(), step(self._faults, "vault.pack"):
-            obstore.put(self._store, name, b"".join(write_pack(blobs)))
-            self._sync(name)
         self._indices.pop(name, None)
+        with step(self._faults, "vault.pack"):
+            self._prepared.put(name, b"".join(write_pack(blobs)))
 
     def read(self, author: MemberId, batch_id: BatchId, digests: list[Digest]) -> list[bytes | None]:
-        """Blobs by digest, in order; None where one is missing or its bytes are not its digest's."""
+        """Blobs by digest, in order; None where one is missing or its bytes are not its digest's.
+
+        Raises:
+            StorageError: the storage is away. What is not answered is not lost.
+        """
         name = _name(author, batch_id)
         index = self._sound_index(name)
         if index is None:
@@ -101,17 +91,23 @@ class BlobStore:
     def drop(self, author: MemberId, batch_id: BatchId) -> None:
         """Delete a pack."""
         name = _name(author, batch_id)
-        with _reported(), step(self._faults, "vault.drop"):
-            obstore.delete(self._store, name)
         self._indices.pop(name, None)
+        with step(self._faults, "vault.drop"):
+            self._prepared.delete(name)
 
     def packs(self) -> Iterator[tuple[MemberId, BatchId, TimeMs]]:
         """Every pack here, and when it was written."""
-        with _reported():
-            for page in obstore.list(self._store, "packs"):
-                for entry in page:
-                    _, author, batch = entry["path"].split("/")
-                    yield MemberId(author), bytes.fromhex(batch), int(entry["last_modified"].timestamp() * 1000)
+        for name, written in self._prepared.list("packs"):
+            _, author, batch = name.split("/")
+            yield MemberId(author), bytes.fromhex(batch), written
+
+    @property
+    def _prepared(self) -> Storage:
+        """The storage, once its format was looked at."""
+        if not self._is_prepared:
+            prepare(self._storage)
+            self._is_prepared = True
+        return self._storage
 
     def _sound_index(self, name: str) -> Index | None:
         """The index of a pack; none where there is no pack, or one that does not read and is to be written anew."""
@@ -125,41 +121,24 @@ class BlobStore:
         if index is not None:
             self._indices.move_to_end(name)
             return index
-        try:
-            head = bytes(obstore.get_range(self._store, name, start=0, length=HEAD_BYTES))
-            rows = bytes(obstore.get_range(self._store, name, start=HEAD_BYTES, length=count_of(head) * ROW_BYTES))
-        except FileNotFoundError:
+        head = self._prepared.read(name, 0, HEAD_BYTES)
+        if head is None:
             return None
-        except (BaseError, OSError):
-            raise PackError(reason="index cut short") from None
-        index = self._indices[name] = Index(head, rows)
+        rows = self._storage.read(name, HEAD_BYTES, count_of(head) * ROW_BYTES)
+        index = self._indices[name] = Index(head, rows or b"")
         if len(self._indices) > _INDICES_KEPT:
             self._indices.popitem(last=False)
         return index
 
     def _ranges(self, name: str, places: list[tuple[int, int]]) -> dict[tuple[int, int], bytes]:
-        """Read places of one pack, near ones in one go. What the file is too short for is left out."""
+        """Read places of one pack, near ones in one go. What the object is too short for is cut or left out."""
         found: dict[tuple[int, int], bytes] = {}
         for group in _near(places):
             start, end = group[0][0], group[-1][0] + group[-1][1]
-            try:
-                data = bytes(obstore.get_range(self._store, name, start=start, length=end - start))
-            except (FileNotFoundError, BaseError, OSError):
-                continue
-            for offset, size in group:
+            data = self._prepared.read(name, start, end - start)
+            for offset, size in group if data is not None else ():
                 found[offset, size] = data[offset - start : offset - start + size]
         return found
-
-    def _sync(self, name: str) -> None:
-        if self._folder is None:
-            return
-        path = self._folder / name
-        for target in (path, path.parent, path.parent.parent, self._folder):
-            descriptor = os.open(target, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
 
 
 class Vault:
@@ -280,13 +259,3 @@ def _near(places: list[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
         group.append(place)
     if group:
         yield group
-
-
-@contextmanager
-def _reported() -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError:
-        raise
-    except (BaseError, OSError) as error:
-        raise StorageError(reason=type(error).__name__) from None
