@@ -10,6 +10,8 @@ from sqlalchemy.engine import Engine
 
 from salus.keeper.postgres import postgres_engine
 from salus.keeper.store import sqlite_engine
+from salus.node.stores import DATABASES, SETTINGS_FILE
+from tests.node import stage
 from tests.support.servers import Postgres, postgres
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -42,3 +44,20 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
         return Database("sqlite", str(tmp_path / "keeper.db"))
     server: Postgres = request.getfixturevalue("postgres_server")
     return Database("postgresql", server.new_database())
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def kept_on(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Members of a stage keep their stores in files, or on a server."""
+    if request.param == "postgresql":
+        server: Postgres = request.getfixturevalue("postgres_server")
+        monkeypatch.setattr(stage, "where_stores_are", lambda member: keep_on(server, member))
+    return str(request.param)
+
+
+def keep_on(server: Postgres, member: Path) -> None:
+    """Let a member that was just founded keep its stores on a server."""
+    settings = "".join(f'[{name}]\nurl = "{server.new_database()}"\n' for name in DATABASES)
+    path = member / SETTINGS_FILE
+    path.touch(0o600)
+    path.write_text(settings)

@@ -35,6 +35,8 @@ from salus.sdk.people import dismiss
 from salus.sdk.reader import OpenRead, Reader, open_read
 from tests.node.stage import BTG, TREAT, Stage, data_of, deny, documents, permit, records_of, shown, stage
 
+pytestmark = pytest.mark.usefixtures("kept_on")
+
 
 async def asked(on: Stage, opened: OpenRead, reader: Reader, *, sender: str = "st-luke", **changes: object) -> Answer:
     """Ask mercy's keeper, seat 1, about an open request; fields of the asking or of the envelope may be changed."""

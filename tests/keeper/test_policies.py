@@ -19,6 +19,8 @@ from salus.sdk.errors import OldWalletError
 from salus.sdk.wallet import Wallet, claimed, new_wallet
 from tests.node.stage import Stage, data_of, deny, permit, shown, stage
 
+pytestmark = pytest.mark.usefixtures("kept_on")
+
 EVIDENCE = bytes(range(32))
 
 

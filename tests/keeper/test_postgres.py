@@ -52,9 +52,10 @@ def test_no_transaction_stays_open_between_commits(url: str) -> None:
     store.meta("format")
     put(store, "a")
     list(store.connection.execute(sa.select(LOG)))
+    pid = store.connection.exec_driver_sql("SELECT pg_backend_pid()").scalar()
     with psycopg.connect(url.replace("+psycopg", "")) as other:
-        query = "SELECT state FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        assert other.execute(query).fetchall() == [("idle",)]
+        query = "SELECT state FROM pg_stat_activity WHERE pid = %s"
+        assert other.execute(query, [pid]).fetchall() == [("idle",)]
     assert store.connection.exec_driver_sql("SHOW synchronous_commit").scalar() == "on"
     store.close()
 

@@ -16,6 +16,8 @@ from salus.sdk import consent
 from salus.sdk.wallet import Wallet
 from tests.node.stage import Stage, permit, stage
 
+pytestmark = pytest.mark.usefixtures("kept_on")
+
 EVIDENCE, OTHER = bytes(range(32)), bytes(32)
 
 

@@ -1,7 +1,7 @@
 """A real network on a clock that tests turn, with people, patients and documents in one line each."""
 
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -28,6 +28,13 @@ START_MS: TimeMs = time.time_ns() // 1_000_000  # Near the files' own times, and
 TREAT = Purpose("TREAT")
 BTG = Purpose("BTG")
 HOSPITALS = ("mercy", "st-luke", "lakeside", "northgate")
+
+
+def in_its_folder(_member: Path) -> None:
+    """Where a new member keeps its stores, unless a test says otherwise."""
+
+
+where_stores_are: Callable[[Path], None] = in_its_folder  # The fixture `kept_on` puts another in its place.
 
 
 class Clock:
@@ -132,6 +139,8 @@ async def stage(
     clock = clock or Clock()
     if not (folder / "genesis").exists():
         found(folder, usual_names(members), chain="test", clock=clock)
+        for name in usual_names(members):
+            where_stores_are(folder / "members" / name)
     async with Network(folder, Settings(clock=clock, faults=faults, tend_every_s=None)) as network:
         yield Stage(network, clock)
 

@@ -20,6 +20,8 @@ from salus.vault.places import keepers_of
 from tests.node.stage import Stage as On
 from tests.node.stage import data_of, documents, permit, records_of, shown, stage
 
+pytestmark = pytest.mark.usefixtures("kept_on")
+
 
 async def test_a_member_without_a_link_seals_nothing_about_a_patient(tmp_path: Path) -> None:
     async with stage(tmp_path) as on:

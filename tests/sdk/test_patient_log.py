@@ -15,6 +15,8 @@ from salus.sdk.patient_log import LogFault, PatientLog, read_log
 from salus.sdk.wallet import Wallet
 from tests.node.stage import BTG, Stage, permit, stage
 
+pytestmark = pytest.mark.usefixtures("kept_on")
+
 
 async def log_of(on: Stage, wallet: Wallet, by: str = "mercy") -> PatientLog:
     writers = [writer.member for writer in wallet.writers]

@@ -76,28 +76,34 @@ class Postgres:
         return f"postgresql+psycopg://app:{self.password}@127.0.0.1:{self.port}/{database}"
 
     def new_database(self) -> str:
-        """The URL of an empty database, sorting as people in Germany do: no order may hang on that."""
+        """The URL of an empty schema in a database that sorts as people in Germany do: no order may hang on that."""
         import psycopg
 
-        name = f"db_{uuid4().hex}"
+        name = f"s_{uuid4().hex}"
+        with psycopg.connect(self.url("salus").replace("+psycopg", ""), autocommit=True) as connection:
+            connection.execute(f"CREATE SCHEMA {name}")
+        return f"{self.url('salus')}?options=-csearch_path%3D{name}"
+
+    def found(self) -> None:
+        """Make the database."""
+        import psycopg
+
         with psycopg.connect(self.url("postgres").replace("+psycopg", ""), autocommit=True) as connection:
-            german = "TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'de'"
-            connection.execute(f"CREATE DATABASE {name} {german}")
-        return self.url(name)
+            connection.execute("CREATE DATABASE salus TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'de'")
 
     def restart(self) -> None:
         """Stop at once, as a crash would, and start again."""
-        self._control("stop", "-m", "immediate")
+        self.stop("immediate")
         self.start()
 
     def start(self) -> None:
         """Start, and wait until it answers."""
-        settings = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.folder}"
+        settings = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.folder} -c fsync=off"
         self._control("start", "-l", str(self.folder / "log"), "-o", settings)
 
-    def stop(self) -> None:
-        """Stop in order."""
-        self._control("stop", "-m", "fast")
+    def stop(self, how: str = "fast") -> None:
+        """Stop, in order unless told otherwise."""
+        self._control("stop", "-m", how)
 
     def _control(self, word: str, *more: str) -> None:
         command = [*as_nobody(self.folder), str(self.bin / "pg_ctl"), "-D", str(self.folder / "d"), "-w", *more, word]
@@ -140,9 +146,10 @@ def _served(folder: Path, programs: Path) -> Iterator[Postgres]:
     server = Postgres(free_port(), password, folder, programs)
     server.start()
     try:
+        server.found()
         yield server
     finally:
-        server.stop()
+        server.stop("immediate")  # Nothing of it is kept.
 
 
 # S3.

@@ -28,7 +28,6 @@ from salus.keeper.formats import RECONCILED, YES, begin, prepare
 KEY_BYTES = 32
 
 
-
 def text(length: int) -> sa.String:
     """Text that sorts by its bytes in every database; SQLite does so by itself."""
     return sa.String(length).with_variant(sa.Text(collation="C"), "postgresql")

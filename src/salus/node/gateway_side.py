@@ -20,19 +20,18 @@ from salus.core.transport import Door, Transport
 from salus.engines.engine import Ledger
 from salus.engines.layout import StoredBlock
 from salus.keeper.access_log import AccessLog, anchor
-from salus.keeper.store import sqlite_engine
 from salus.machine.sponsor import Sponsor
 from salus.node.keys import Secrets
+from salus.node.stores import gateway_store, vault_store
 from salus.node.tending import Tended
 from salus.sdk.author import Author
-from salus.sdk.author_store import AuthorStore
 from salus.sdk.desk import Desk
 from salus.sdk.directory import Directory
 from salus.sdk.gateway import Gateway
 from salus.sdk.own import OwnRecords
 from salus.sdk.reader import Reader, Wanted
 from salus.sdk.unified import UnifiedRead
-from salus.vault.vault import GOOD_MS, BlobStore
+from salus.vault.vault import GOOD_MS
 
 
 class GatewaySide:
@@ -58,8 +57,8 @@ class GatewaySide:
         self._readings: WeakSet[UnifiedRead] = WeakSet()
         self._tidied: TimeMs = 0
         self.gateway = Gateway(name, ledger, transport, sponsor, secrets.ledger, clock)
-        self.store = AuthorStore(sqlite_engine(folder / "gateway.db"), secrets.gateway_kek, faults)
-        self.blobs = BlobStore(folder / "vault", faults=faults)
+        self.store = gateway_store(folder, secrets, faults)
+        self.blobs = vault_store(folder, faults)
         self.own_log = AccessLog(name, self.store, clock)
         self.author = Author(self.gateway, self.store, self.blobs)
         self.own = OwnRecords(self.gateway, self.store, self.blobs, self.own_log, packs)

@@ -4,6 +4,7 @@ It runs in the member's process on the embedded engine, and in a process of its 
 
     keeper.db   wrapped shares, policies, access log
     vault/      packs of ciphertext
+    stores.toml where these are instead, if not here: see `stores.py`
 """
 
 import asyncio
@@ -21,9 +22,9 @@ from salus.core.transport import Door, Transport
 from salus.engines.engine import Ledger
 from salus.engines.layout import StoredBlock
 from salus.keeper.keeper import Keeper, KeeperKeys
-from salus.keeper.store import SubjectStore, sqlite_engine
 from salus.machine.sponsor import Sponsor
 from salus.node.keys import Secrets
+from salus.node.stores import keeper_store, vault_store
 from salus.node.tending import Tended
 from salus.vault.places import keepers_of
 from salus.vault.vault import GOOD_MS, BlobStore, Vault
@@ -52,10 +53,10 @@ class KeeperSide:
         self._clock = clock
         self._tasks: set[asyncio.Task[None]] = set()
         self._tidied: TimeMs = 0
-        self._store = SubjectStore(sqlite_engine(folder / "keeper.db"), secrets.keeper_kek, faults=faults)
+        self._store = keeper_store(folder, secrets, faults)
         keys = KeeperKeys(opening=secrets.sealing, signing=secrets.keeper)
         self.keeper = Keeper(name, self._store, ledger, transport, keys, packs, clock)
-        self.blobs = blobs or BlobStore(folder / "vault", faults=faults)
+        self.blobs = blobs or vault_store(folder, faults)
         self.vault = Vault(
             name, ledger.chain, self.blobs, transport, secrets.keeper, self._permits, self._seat_members, clock
         )
