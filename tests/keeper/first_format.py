@@ -1,4 +1,4 @@
-"""A keeper's database as first light wrote it, made by its own statements: the tables of format 1, and a little in them."""
+"""A keeper's database as first light wrote it, made by its own statements: format 1, and a little in it."""
 
 import sqlite3
 from contextlib import closing

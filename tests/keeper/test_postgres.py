@@ -62,9 +62,14 @@ def test_no_transaction_stays_open_between_commits(url: str) -> None:
 
 def test_a_failed_statement_ends_its_transaction_alone(url: str) -> None:
     store = SubjectStore(postgres_engine(url), KEK)
-    with pytest.raises(StoreCorruptError), store.commit("test"):
-        upsert(store.connection, META, [{"name": "b", "value": b""}])
-        store.connection.exec_driver_sql("SELECT nothing FROM nowhere")
+
+    def half() -> None:
+        with store.commit("test"):
+            upsert(store.connection, META, [{"name": "b", "value": b""}])
+            store.connection.exec_driver_sql("SELECT nothing FROM nowhere")
+
+    with pytest.raises(StoreCorruptError):
+        half()
     assert store.meta("b") is None
     with pytest.raises(StoreCorruptError):
         store.connection.exec_driver_sql("SELECT nothing FROM nowhere")

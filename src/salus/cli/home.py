@@ -8,9 +8,10 @@ plain functions that take a home and return plain results.
 """
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from salus.cli.identity import PatientName, Who
 from salus.cli.people import Patient, People, reader_of
@@ -22,6 +23,9 @@ from salus.node.network import Network
 from salus.node.settings import Settings
 from salus.sdk.gateway import Gateway
 from salus.sdk.reader import Reader
+
+if TYPE_CHECKING:
+    from salus.node.gateways import Gateways
 
 MEMBERS = 4
 
@@ -103,7 +107,7 @@ class Home:
         return self.member(who.member), reader_of(await self.people.staff(who))
 
 
-def _running(folder: Path, settings: Settings | None) -> AbstractAsyncContextManager[Hosted]:
+def _running(folder: Path, settings: Settings | None) -> "Network | Gateways":
     """Whole members in this process, or the gateways of members whose other processes run beside it."""
     if not is_apart(folder):
         return Network(folder, settings)

@@ -60,6 +60,10 @@ class Ledger(View, Protocol):
         """The store beneath, for `salus ledger check`."""
 
     @property
+    def keeps_votes(self) -> bool:
+        """Whether blocks here carry validators' votes; else the ordering engine keeps them, in its own blocks."""
+
+    @property
     def genesis(self) -> Genesis:
         """What the network started from."""
 

@@ -34,18 +34,35 @@ class Follower:
             OtherNetworkError: it is of another network.
             BrokenBlockError: its newest header is damaged.
         """
-        self.member = member
-        self.genesis = genesis
+        self._member = member
+        self._genesis = genesis
         self._listeners: list[Callable[[StoredBlock], None]] = []
         self._arrived = asyncio.Condition()
         self._store = LmdbStore(folder, read_only=True)
         try:
+            if self._store.get(GENESIS_KEY) is None:
+                raise NotFoundError(height=0)  # The store is there, and its first commit is still to come.
             self._moment, self._newest = self._look()
             if self._moment.get(GENESIS_KEY) != encode(genesis):
                 raise OtherNetworkError(member=member)
         except BaseException:
             self._store.close()
             raise
+
+    @property
+    def member(self) -> MemberId:
+        """Whose copy it is."""
+        return self._member
+
+    @property
+    def genesis(self) -> Genesis:
+        """What the network started from."""
+        return self._genesis
+
+    @property
+    def keeps_votes(self) -> bool:
+        """The ordering engine keeps them."""
+        return False
 
     @property
     def chain(self) -> ChainId:

@@ -121,6 +121,11 @@ class Replica:
         return self._genesis
 
     @property
+    def keeps_votes(self) -> bool:
+        """Blocks carry validators' votes where members of one process agree; see `Ledger.keeps_votes`."""
+        return True
+
+    @property
     def chain(self) -> ChainId:
         """The network's name."""
         return self.genesis.chain

@@ -1,7 +1,7 @@
 """A store on PostgreSQL, for members whose keeper or gateway outgrows one file: `postgresql+psycopg://host/database`.
 
-One connection per store, held by one process: a lock of the session refuses a second one, since a keeper numbers its log
-from memory. Between transactions it holds no snapshot; a commit has reached the server's disk when it returns. The
+One connection per store, held by one process: a lock of the session refuses a second one, since a keeper numbers its
+log from memory. Between transactions it holds no snapshot; a commit has reached the server's disk when it returns. The
 password comes from where libpq looks (`PGPASSWORD`, `~/.pgpass`) or from the URL, and is never shown.
 """
 

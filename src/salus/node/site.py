@@ -58,9 +58,9 @@ class Site:
 
 def local_site(ports: list[int]) -> Site:
     """A site on this machine alone."""
-    engine, rpc, keeper, gateway, *operators = ports
-    at = [f"{LOOPBACK}:{port}" for port in (engine, rpc, keeper, gateway)]
-    return Site(*at, *operators)
+    engine, rpc, keeper, gateway = (f"{LOOPBACK}:{port}" for port in ports[:4])
+    ledger_operator, keeper_operator, gateway_operator = ports[4:]
+    return Site(engine, rpc, keeper, gateway, ledger_operator, keeper_operator, gateway_operator)
 
 
 def free_ports(count: int) -> list[int]:

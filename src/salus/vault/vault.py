@@ -136,7 +136,9 @@ class BlobStore:
         for group in _near(places):
             start, end = group[0][0], group[-1][0] + group[-1][1]
             data = self._prepared.read(name, start, end - start)
-            for offset, size in group if data is not None else ():
+            if data is None:
+                continue
+            for offset, size in group:
                 found[offset, size] = data[offset - start : offset - start + size]
         return found
 

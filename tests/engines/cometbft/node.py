@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from salus.engines.cometbft.collect import EngineRpcError, HttpRpc, http_rpc, light_block
+from salus.core.errors import UnavailableError
+from salus.engines.cometbft.collect import light_block
+from salus.engines.cometbft.rpc import CometRpc
 
 STARTED_S = 30.0
 
@@ -42,21 +44,22 @@ def make_home(folder: Path, indexer: str = "null") -> None:
 
 
 @asynccontextmanager
-async def running(folder: Path, app: str) -> AsyncIterator[HttpRpc]:
+async def running(folder: Path, app: str) -> AsyncIterator[CometRpc]:
     """The node beside an application (`kvstore`, or a socket's address) and its RPC, once it has a block."""
     rpc_port, peer_port = free_port(), free_port()
     ports = ("--rpc.laddr", f"tcp://127.0.0.1:{rpc_port}", "--p2p.laddr", f"tcp://127.0.0.1:{peer_port}")
     with (folder / "log").open("wb") as log:
         words = (binary(), "node", "--home", str(folder), "--proxy_app", app, *ports)
         process = await asyncio.create_subprocess_exec(*words, stdout=log, stderr=log)
+    rpc = CometRpc(("127.0.0.1", rpc_port))
     try:
-        async with http_rpc(f"http://127.0.0.1:{rpc_port}") as rpc:
-            async with asyncio.timeout(STARTED_S):
-                while not await _has_block(rpc):
-                    assert process.returncode is None, (folder / "log").read_text()[-2000:]
-                    await asyncio.sleep(0.05)
-            yield rpc
+        async with asyncio.timeout(STARTED_S):
+            while not await _has_block(rpc):
+                assert process.returncode is None, (folder / "log").read_text()[-2000:]
+                await asyncio.sleep(0.05)
+        yield rpc
     finally:
+        rpc.close()
         process.terminate()
         await process.wait()
 
@@ -68,9 +71,9 @@ def free_port() -> int:
         return port
 
 
-async def _has_block(rpc: HttpRpc) -> bool:
+async def _has_block(rpc: CometRpc) -> bool:
     try:
         await light_block(rpc, 1)
-    except EngineRpcError:
+    except UnavailableError:
         return False
     return True

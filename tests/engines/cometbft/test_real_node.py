@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from salus.core.errors import UnavailableError
 from salus.core.ids import SECOND_MS
 from salus.core.wire import replace
 from salus.crypto.digests import digest
@@ -17,7 +18,6 @@ from salus.crypto.merkle import root, root_from_path
 from salus.engines.cometbft.blocks import Header, LightBlock, header_hash, result_leaf, transactions_root
 from salus.engines.cometbft.client import update
 from salus.engines.cometbft.collect import (
-    EngineRpcError,
     NoProofError,
     TxResult,
     light_block,
@@ -67,7 +67,7 @@ async def asked(folder: Path) -> Seen:
         newest = await proof_block(rpc, number(last["height"]))
         with pytest.raises(NoProofError):
             await proof_block(rpc, newest.header.height + 5, wait_s=0.2)
-        with pytest.raises(EngineRpcError):
+        with pytest.raises(UnavailableError):
             await light_block(rpc, newest.header.height + 100)
         behind = await source(rpc)(newest.header.height + 100)
         assert behind.header.height >= newest.header.height

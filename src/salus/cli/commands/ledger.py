@@ -105,7 +105,9 @@ async def _checked(copy: "Ledger", output: Output) -> "Report":
     from salus.engines.check import check_ledger
 
     at = [0]
-    checking = asyncio.create_task(asyncio.to_thread(check_ledger, copy, lambda done, _: at.__setitem__(0, done)))
+    checking = asyncio.create_task(
+        asyncio.to_thread(check_ledger, copy, lambda done, _: at.__setitem__(0, done), signed=copy.keeps_votes)
+    )
     with output.progress(f"blocks of {copy.member}", copy.height) as progress:
         while not (await asyncio.wait({checking}, timeout=_LOOK_EVERY_S))[0]:
             progress.at(at[0])

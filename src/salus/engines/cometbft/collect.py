@@ -5,11 +5,9 @@ believed: a receipt is checked as its holder would check it before it is handed 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from typing import Any, Protocol
 
-import httpx
 import msgspec
 
 from salus.contracts.members.messages import Genesis
@@ -36,7 +34,6 @@ from salus.engines.receipts import path_of
 
 PAGE = 100  # Validators that CometBFT lists at once, at most.
 PAGES_MAX = 100
-TIMEOUT_S = 10.0
 WAIT_S = 30.0  # Longer than a heartbeat.
 POLL_S = 0.05
 
@@ -56,40 +53,12 @@ class NoProofError(UnavailableError):
 class Rpc(Protocol):
     """CometBFT's RPC."""
 
-    async def call(self, method: str, **parameters: object) -> Any:
-        """The result of a call, as plain data.
+    async def call(self, method: str, timeout_s: float = ..., **parameters: object) -> Any:
+        """The result of a call, as plain data. `rpc.CometRpc` is one.
 
         Raises:
-            EngineRpcError: no answer, or an error.
+            UnavailableError: no answer, or an error.
         """
-
-
-class HttpRpc:
-    """CometBFT's RPC over HTTP."""
-
-    def __init__(self, client: httpx.AsyncClient, address: str) -> None:
-        """Take a client and an address such as `http://127.0.0.1:26657`."""
-        self._client = client
-        self._address = address
-
-    async def call(self, method: str, **params: str | bool) -> object:
-        """As `Rpc.call`."""
-        body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
-        try:
-            answer = await self._client.post(self._address, json=body)
-            found = msgspec.json.decode(answer.content)
-        except (httpx.HTTPError, msgspec.DecodeError, RecursionError):
-            raise EngineRpcError(method=method) from None
-        if not isinstance(found, dict) or found.get("error") is not None or "result" not in found:
-            raise EngineRpcError(method=method)
-        return found["result"]
-
-
-@asynccontextmanager
-async def http_rpc(address: str, timeout_s: float = TIMEOUT_S) -> AsyncIterator[HttpRpc]:
-    """An RPC for as long as the context lasts. Proxies of the environment are not asked."""
-    async with httpx.AsyncClient(timeout=timeout_s, trust_env=False) as client:
-        yield HttpRpc(client, address)
 
 
 class _Commit(msgspec.Struct, frozen=True):
@@ -139,7 +108,7 @@ async def light_block(rpc: Rpc, height: Height) -> LightBlock:
     """A block as the node tells it, without votes that do not hold.
 
     Raises:
-        EngineRpcError: the node is away, or has no such block.
+        UnavailableError: the node is away, or has no such block.
         UnreadableBlockError: what it answers is no block of this height.
     """
     commit = as_shape(_Commit, await rpc.call("commit", height=str(height)))
@@ -155,7 +124,7 @@ def source(rpc: Rpc) -> Fetch:
     async def fetch(height: Height) -> LightBlock:
         try:
             return await light_block(rpc, height)
-        except EngineRpcError:
+        except UnavailableError:
             status = as_shape(_Status, await rpc.call("status"))
             newest = number(status.sync_info.latest_block_height)
             if newest >= height:
@@ -209,7 +178,8 @@ async def collect(
     Where validators have changed since the genesis (or the last checkpoint), it carries the blocks that lead to them.
 
     Raises:
-        EngineRpcError: the node is away, has no such block, or no such transaction in it.
+        EngineRpcError: the block holds no such transaction.
+        UnavailableError: the node is away, or has no such block.
         NoProofError: the next block did not come in time.
         UnreadableBlockError: what the node answers is not what was asked for.
         ReceiptError, LightBlockError, CheckpointError and others: the receipt does not hold (`check_comet_receipt`).
