@@ -65,7 +65,7 @@ TO_DO = {
     "engine.no_proof": "Too few members may be up. The same command can be repeated.",
     "engine.not_final": "Too few members are up. Bring them back; the same command can be repeated.",
     "engine.receipt": "This receipt proves nothing on this network. Check that the genesis file is the right one.",
-    "engine.rpc": "See that the engine runs, and that it still holds the block; the same command can be repeated.",
+    "engine.no_such_transaction": "Ask a member that still holds the block.",
     "engine.too_few_trusted": "Validators have changed, or too few signed: ask a member for the receipt again, or "
     "name a checkpoint not newer than it: --checkpoint FILE",
     "engine.trust_expired": "Name a newer checkpoint that is not newer than the receipt: --checkpoint FILE",

@@ -49,7 +49,7 @@ def chain() -> Chain:
 def made() -> tuple[CometReceipt, ...]:
     """Receipts of a block of five transactions, two of them refused, of a block of one, and after changes."""
     of_five = [chain().receipt(2, index) for index in range(5)]
-    later = replace(chain().receipt(8), since=(chain().at(6),))
+    later = replace(chain().receipt(8), since=(chain().at(6), chain().at(7)))
     return (*of_five, with_entries("d"), later)
 
 
@@ -112,9 +112,10 @@ def cases() -> list[tuple[str, CometReceipt]]:
         ("the entries of another block", replace(first, entries=entries.entries)),
         ("changed validators and nothing between", replace(later, since=())),
         ("changed validators and too little between", replace(later, since=(chain().at(5),))),
-        ("what is between changed", replace(later, since=(forged(chain().at(6), strangers),))),
+        ("signed by half of those trusted", replace(later, since=(chain().at(6),))),
+        ("what is between changed", replace(later, since=(forged(chain().at(6), strangers), chain().at(7)))),
         ("what is between in another order", replace(later, since=(chain().at(7), chain().at(6)))),
-        ("the proof between", replace(later, since=(chain().at(6), later.proof))),
+        ("the proof between", replace(later, since=(*later.since, later.proof))),
     ]
 
 

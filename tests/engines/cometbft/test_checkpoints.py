@@ -160,24 +160,24 @@ def test_a_checkpoint_is_due_with_the_first_block_of_a_day() -> None:
 @pytest.mark.usefixtures("founded")
 def test_a_year_after_the_genesis_a_receipt_needs_a_checkpoint() -> None:
     of = long_after()
-    receipt = replace(of.receipt(6), since=(of.at(4),))
+    receipt = replace(of.receipt(6), since=(of.at(4), of.at(5)))
     with pytest.raises(TrustExpiredError):
         check_comet_receipt(receipt, NET.genesis)
     with pytest.raises(TrustExpiredError):  # Blocks between do not lengthen it.
-        check_comet_receipt(replace(receipt, since=(of.at(1), of.at(2), of.at(4))), NET.genesis)
+        check_comet_receipt(replace(receipt, since=(of.at(1), of.at(2), of.at(4), of.at(5))), NET.genesis)
     check_comet_receipt(receipt, NET.genesis, (signed_checkpoint(4, of=of),))
 
 
 @pytest.mark.usefixtures("founded")
 def test_a_receipt_may_carry_its_checkpoint() -> None:
     of = long_after()
-    for height, since in ((2, (of.at(2), of.at(4))), (4, (of.at(4),)), (6, ())):
+    for height, since in ((2, (of.at(2), of.at(4), of.at(5))), (4, (of.at(4), of.at(5))), (6, ())):
         receipt = replace(of.receipt(6), since=since, checkpoints=(signed_checkpoint(height, of=of),))
         check_comet_receipt(decode(CometReceipt, encode(receipt)), NET.genesis)
     bare = replace(of.receipt(6), since=(), checkpoints=(signed_checkpoint(2, of=of),))
     with pytest.raises(TooFewTrustedError):
         check_comet_receipt(bare, NET.genesis)
-    too_few = replace(bare, since=(of.at(4),), checkpoints=(signed_checkpoint(4, by=2, of=of),))
+    too_few = replace(bare, since=(of.at(4), of.at(5)), checkpoints=(signed_checkpoint(4, by=2, of=of),))
     with pytest.raises(CheckpointError):
         check_comet_receipt(too_few, NET.genesis)
 
@@ -200,6 +200,6 @@ def test_a_checkpoint_that_is_given_decides() -> None:
 def test_blocks_before_a_given_checkpoint_must_still_be_signed() -> None:
     receipt, given = made()[-1], (signed_checkpoint(8),)
     check_comet_receipt(receipt, NET.genesis, given)
-    changed = replace(receipt, since=(replace(receipt.since[0], round=1),))
+    changed = replace(receipt, since=(replace(receipt.since[0], round=1), receipt.since[1]))
     with pytest.raises(RefusalError):
         check_comet_receipt(changed, NET.genesis, given)

@@ -10,8 +10,8 @@ from salus.crypto.digests import digest
 from salus.crypto.signatures import SigningKey
 from salus.engines.cometbft.blocks import LightBlock, validators_hash
 from salus.engines.cometbft.client import Fetch, Update, update
-from salus.engines.cometbft.collect import EngineRpcError
 from salus.engines.cometbft.light import LightBlockError, Policy
+from salus.engines.cometbft.rpc import EngineAwayError
 from salus.engines.cometbft.witness import Attack, Kind, attack, check_attack, contradict, names_of
 from tests.engines.cometbft.chain import SECOND_NS, as_set, forged, signed, stranger
 from tests.engines.cometbft.receipt_cases import NET, chain, validators
@@ -37,7 +37,7 @@ def source(*changed: LightBlock) -> Fetch:
 
 
 async def away(height: int) -> LightBlock:
-    raise EngineRpcError(method="commit", height=height)
+    raise EngineAwayError(method="commit", height=height)
 
 
 async def updated(height: int, primary: Fetch, **witnesses: Fetch) -> Update:

@@ -38,10 +38,10 @@ WAIT_S = 30.0  # Longer than a heartbeat.
 POLL_S = 0.05
 
 
-class EngineRpcError(UnavailableError):
-    """CometBFT does not answer, or has no such block (yet)."""
+class NoSuchTransactionError(UnavailableError):
+    """The block does not hold this transaction, or the engine keeps its results no more."""
 
-    code = "engine.rpc"
+    code = "engine.no_such_transaction"
 
 
 class NoProofError(UnavailableError):
@@ -51,10 +51,10 @@ class NoProofError(UnavailableError):
 
 
 class Rpc(Protocol):
-    """CometBFT's RPC."""
+    """CometBFT's RPC, such as `rpc.CometRpc`."""
 
     async def call(self, method: str, timeout_s: float = ..., **parameters: object) -> Any:
-        """The result of a call, as plain data. `rpc.CometRpc` is one.
+        """The result of a call, as plain data.
 
         Raises:
             UnavailableError: no answer, or an error.
@@ -178,9 +178,9 @@ async def collect(
     Where validators have changed since the genesis (or the last checkpoint), it carries the blocks that lead to them.
 
     Raises:
-        EngineRpcError: the block holds no such transaction.
-        UnavailableError: the node is away, or has no such block.
         NoProofError: the next block did not come in time.
+        UnavailableError: the node is away, or has no such block.
+        NoSuchTransactionError: the transaction is not in it.
         UnreadableBlockError: what the node answers is not what was asked for.
         ReceiptError, LightBlockError, CheckpointError and others: the receipt does not hold (`check_comet_receipt`).
     """
@@ -189,7 +189,7 @@ async def collect(
     codes = [unbase64(result.data) for result in await results(rpc, height)]
     hashes = [digest(tx) for tx in txs]
     if tx_hash not in hashes or len(codes) != len(txs):
-        raise EngineRpcError(method="block", height=height)
+        raise NoSuchTransactionError(height=height)
     index = hashes.index(tx_hash)
     said = [_text(code) for code in codes]
     turns, tx_siblings = path_of(hashes, index)

@@ -38,7 +38,9 @@ from salus.state.proofs import Proof
 from salus.state.proofs import verify as is_under
 
 REFUSED_CODE = 1  # `ExecTxResult.code` of whatever a rule refused; its `data` is the rule's code.
-POLICY = Policy(period_ns=365 * DAY_MS * MS_NS)  # How long a genesis or checkpoint vouches for later blocks.
+# How long a genesis or checkpoint vouches for later blocks; and more than two thirds of those trusted must have signed,
+# so that receipts are no easier to forge where validators change than where they do not.
+POLICY = Policy(period_ns=365 * DAY_MS * MS_NS, level=(2, 3))
 PROOFS_REMEMBERED = 4_096  # By a `CometReceiptChecker`; a few kilobytes each.
 
 Siblings = Annotated[tuple[Digest, ...], Meta(max_length=63)]
