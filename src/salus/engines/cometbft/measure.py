@@ -38,7 +38,7 @@ _SEED = b"salus bench"
 
 
 def measure_comet_verify(receipts: int) -> dict[str, float]:
-    """Receipts per second with four validators' votes each, the checker made once.
+    """Receipts per second of CPU time, with four validators' votes each, the checker made once.
 
     Answers {comet_receipts_per_s (`RECEIPTS_PER_BLOCK` of one block each), comet_receipts_of_own_blocks_per_s (each
     under other headers, so that all four votes are verified), comet_receipt_bytes}.
