@@ -233,7 +233,7 @@ async def test_the_envelope_itself_is_not_kept(tmp_path: Path) -> None:
         sent = genuine(on, "mercy", documents(wallet, "a"))
         sealed = envelope(on, sent)
         await on["mercy"].keeper.deposits.accept("mercy", sealed)
-        connection = on["mercy"]._keeper_store.connection
+        connection = on["mercy"].keeping._store.connection
         rows = [row for table in metadata.sorted_tables for row in connection.execute(sa.select(table))]
         data = b"|".join(value for row in rows for value in row if isinstance(value, bytes))
     path = tmp_path / "members/mercy/keeper.db"

