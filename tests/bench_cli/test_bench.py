@@ -21,6 +21,7 @@ TARGETS = {
     "log": {"entries_1000_p95_ms"},
     "verify": {"receipts_per_s"},
     "size": {"full_batches_bytes_per_record", "bytes_per_consent_change"},
+    "wire": set(),
 }
 
 

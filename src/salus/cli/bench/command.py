@@ -28,6 +28,7 @@ MODULES = {
     "log": "logs",
     "verify": "verifying",
     "size": "sizing",
+    "wire": "wiring",
 }
 ALL = "all"
 
