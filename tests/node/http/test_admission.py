@@ -25,17 +25,23 @@ def test_each_limit_refuses_in_its_turn_and_all_is_given_back() -> None:
         with pytest.raises(TooManyError), admission.admit(ANNA):
             pass
         with pytest.raises(TooLongError):
-            first.cover(REQUEST_BYTES_MAX + 1)
+            first.declare(REQUEST_BYTES_MAX + 1)
         with pytest.raises(TooManyError):
-            first.cover(11)
-        first.cover(10)
-        first.cover(4)  # Holds ten already.
+            first.declare(11)
+        first.declare(10)
+        first.declare(4)  # Holds ten already.
+        with pytest.raises(TooManyError):
+            first.reply(1)
         with admission.admit(BEN) as second:
+            second.arrive(9)
+            assert admission.size_bytes == 9  # Ten are declared, and none of them is here.
             with pytest.raises(OverloadedError):
-                second.cover(6)
-            second.cover(5)
-            assert admission.size_bytes == 15
-        assert (admission.requests, admission.size_bytes) == (1, 10)
+                first.arrive(7)
+            first.arrive(6)
+            first.arrive(6)
+            second.reply(1)
+            assert (admission.size_bytes, admission.account(BEN).size_bytes) == (15, 10)
+        assert (admission.requests, admission.size_bytes, admission.account(ANNA).size_bytes) == (1, 6, 10)
     assert (admission.requests, admission.size_bytes, admission.account(ANNA).size_bytes) == (0, 0, 0)
 
 
@@ -46,6 +52,8 @@ def test_all_peers_together_have_a_limit_too() -> None:
 
 
 def test_the_largest_request_fits_into_a_peers_share() -> None:
-    with Admission(Limits(), lambda: 0.0).admit(ANNA) as hold:
-        hold.cover(REQUEST_BYTES_MAX)
-        assert hold.size_bytes == REQUEST_BYTES_MAX
+    admission = Admission(Limits(), lambda: 0.0)
+    with admission.admit(ANNA) as hold:
+        hold.arrive(REQUEST_BYTES_MAX)
+        hold.reply(REQUEST_BYTES_MAX)
+        assert admission.size_bytes == REQUEST_BYTES_MAX

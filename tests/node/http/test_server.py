@@ -237,10 +237,38 @@ async def test_who_does_not_read_the_reply_is_cut_off() -> None:
         async with line_of(on, server.port) as line:
             await line.send(head(ANNA, len(BODY)) + BODY)
             line.writer.transport.pause_reading()
-            await asyncio.sleep(3.0)  # The request's time, and that for the connection's end.
+            await asyncio.sleep(4.0)  # The request's time, and that for the connection's end.
             line.writer.transport.resume_reading()
             with pytest.raises((OSError, asyncio.IncompleteReadError)):
                 await line.reader.readexactly(64 << 20)
+
+
+async def test_replies_that_a_peer_does_not_read_count_as_its_own() -> None:
+    async with wire() as on:
+
+        async def long(_sender: MemberId, _question: Question) -> Reply:
+            return Reply(number=0, data=bytes(20 << 20))
+
+        server = await on.serve(BEN, long, Limits(bytes_at_once_max=50 << 20))
+        async with line_of(on, server.port) as one, line_of(on, server.port) as two, line_of(on, server.port) as three:
+            for line in (one, two):
+                line.writer.transport.pause_reading()
+                await line.send(head(ANNA, len(BODY)) + BODY)
+            await asyncio.sleep(0.5)
+            await three.send(head(ANNA, len(BODY)) + BODY)
+            assert await three.status() == 429
+        await asyncio.sleep(0.2)
+        async with line_of(on, server.port) as line:
+            await line.send(head(ANNA, len(BODY)) + BODY)
+            assert await line.status() == 200
+
+
+async def test_who_does_not_finish_a_handshake_is_cut_off() -> None:
+    async with wire() as on:
+        server = await on.serve(BEN, limits=Limits(handshake_s=0.3))
+        async with raw(server.port, None) as line:
+            await line.send(b"\x16\x03\x01")
+            assert await line.is_closed(2)
 
 
 async def test_headers_without_end_are_refused() -> None:
@@ -296,19 +324,22 @@ async def test_bytes_on_their_way_are_counted_for_each_peer_and_for_all() -> Non
     async with wire() as on:
         server = await on.serve(BEN, limits=Limits(bytes_at_once_max=150_000, bytes_at_once_max_all=200_000))
         async with line_of(on, server.port) as one, line_of(on, server.port) as two:
-            await one.send(head(ANNA, 100_000))
+            await one.send(head(ANNA, 100_000), bytes(90_000))
             await asyncio.sleep(0.1)
             await two.send(head(ANNA, 100_000))
             assert await two.status() == 429
             async with line_of(on, server.port, CLEO) as other:
-                await other.send(head(CLEO, 120_000))
+                await other.send(head(CLEO, 120_000), bytes(100_000))
+                await asyncio.sleep(0.1)
+                assert server.seen == {"wire.too_many": 1}
+                await other.send(bytes(19_000))
                 assert await other.status() == 503
             one.writer.transport.abort()
         await asyncio.sleep(0.1)
         async with line_of(on, server.port) as again:  # What a lost connection held is free again.
             await again.send(head(ANNA, 140_000))
             await asyncio.sleep(0.1)
-        assert server.seen == {"wire.too_many": 1, "wire.overloaded": 1}
+        assert (server.seen["wire.too_many"], server.seen["wire.overloaded"]) == (1, 1)
 
 
 async def test_a_peer_has_so_many_connections() -> None:

@@ -140,10 +140,12 @@ async def test_both_keys_count_while_one_is_replaced_and_the_old_one_not_afterwa
         await ask(transport, BEN, Question(number=1), Reply)
         with pytest.raises(PeerUnavailableError):  # Not before the ledger says so.
             await ask(on.transport(ANNA, trust=on.trust(ANNA, new)), BEN, Question(number=1), Reply)
-        on.write(ANNA, old.public, new.public)
-        await ask(transport, BEN, Question(number=2), Reply)
         trust.take(new)
+        before = trust.own()
+        await ask(transport, BEN, Question(number=2), Reply)
+        on.write(ANNA, old.public, new.public)
         await ask(transport, BEN, Question(number=3), Reply)
+        assert trust.own() is not before  # By itself, with the block.
         stale = context_of(make_own(ANNA, old, (), clock()), (BEN, on.secrets[BEN].public))
         async with raw(server.port, stale) as line:
             await line.send(head(ANNA, len(BODY)) + BODY)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from salus.core.ids import MIB_BYTES, MemberId
+from salus.core.ids import MemberId
 from salus.core.transport import REQUEST_BYTES_MAX, TIMEOUT_S
 from salus.node.http.errors import OverloadedError, TooLongError, TooManyError
 
@@ -17,8 +17,8 @@ class Limits:
     """What a peer may use. The defaults allow the largest batch, and a thousand records sealed in a second."""
 
     request_bytes_max: int = REQUEST_BYTES_MAX
-    bytes_at_once_max: int = REQUEST_BYTES_MAX + 64 * MIB_BYTES  # Per peer.
-    bytes_at_once_max_all: int = 2 * REQUEST_BYTES_MAX
+    bytes_at_once_max: int = 2 * REQUEST_BYTES_MAX  # Per peer, with replies that it has not read yet.
+    bytes_at_once_max_all: int = 4 * REQUEST_BYTES_MAX  # Of requests that are arriving or being answered.
     requests_at_once_max: int = 128  # Per peer.
     requests_at_once_max_all: int = 1024
     rate_per_s: float = 1000.0  # Per peer.
@@ -63,39 +63,65 @@ class Account:
 
 
 class Hold:
-    """One request's share. Grows while a body of unknown length arrives."""
+    """One request's share, from its headers to the last byte of its reply.
+
+    What a peer declares counts against its own share at once; against the cap over all only what has arrived, so that
+    nobody keeps others out by declarations.
+    """
 
     def __init__(self, admission: "Admission", account: Account) -> None:
         self._admission = admission
         self._account = account
-        self.size_bytes = 0
+        self._declared_bytes = 0
+        self._arrived_bytes = 0
 
-    def cover(self, size_bytes: int) -> None:
-        """Hold at least this many bytes.
+    def declare(self, size_bytes: int) -> None:
+        """The request will be this long.
+
+        Raises:
+            TooLongError: one request may not be so long.
+            TooManyError: this peer has too many bytes on their way.
+        """
+        if size_bytes > self._admission.limits.request_bytes_max:
+            raise TooLongError(limit_bytes=self._admission.limits.request_bytes_max)
+        self._take(size_bytes)
+
+    def arrive(self, size_bytes: int) -> None:
+        """So much of the request is here.
 
         Raises:
             TooLongError: one request may not be so long.
             TooManyError: this peer has too many bytes on their way.
             OverloadedError: all peers together have.
         """
-        limits, more = self._admission.limits, size_bytes - self.size_bytes
-        if size_bytes > limits.request_bytes_max:
-            raise TooLongError(limit_bytes=limits.request_bytes_max)
-        if more <= 0:
-            return
-        if self._account.size_bytes + more > limits.bytes_at_once_max:
-            raise TooManyError(wait_ms=1000)
-        if self._admission.size_bytes + more > limits.bytes_at_once_max_all:
+        self.declare(max(size_bytes, self._declared_bytes))
+        more = size_bytes - self._arrived_bytes
+        if self._admission.size_bytes + more > self._admission.limits.bytes_at_once_max_all:
             raise OverloadedError(wait_ms=1000)
-        self.size_bytes += more
-        self._account.size_bytes += more
+        self._arrived_bytes += more
         self._admission.size_bytes += more
+
+    def reply(self, size_bytes: int) -> None:
+        """A reply of this length waits to be read, beside the request.
+
+        Raises:
+            TooManyError: this peer has too many bytes on their way.
+        """
+        self._take(self._declared_bytes + size_bytes)
 
     def release(self) -> None:
         """Give everything back."""
-        self._account.size_bytes -= self.size_bytes
-        self._admission.size_bytes -= self.size_bytes
-        self.size_bytes = 0
+        self._account.size_bytes -= self._declared_bytes
+        self._admission.size_bytes -= self._arrived_bytes
+        self._declared_bytes = self._arrived_bytes = 0
+
+    def _take(self, size_bytes: int) -> None:
+        more = size_bytes - self._declared_bytes
+        if more > 0 and self._account.size_bytes + more > self._admission.limits.bytes_at_once_max:
+            raise TooManyError(wait_ms=1000)
+        if more > 0:
+            self._declared_bytes += more
+            self._account.size_bytes += more
 
 
 class Admission:

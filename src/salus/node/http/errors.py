@@ -77,4 +77,4 @@ STATUS: Mapping[type[SalusError], int] = {
     BrokenError: 500,
     OverloadedError: 503,
 }
-AGAIN = frozenset({401, 408, 429, 500, 502, 503, 504})  # The caller may ask again, with the same key.
+AGAIN = frozenset({401, 408, 429, 503})  # It pays to ask again, with the same key.

@@ -89,24 +89,41 @@ class Server:
     def _endpoint(self) -> "_Endpoint":
         return _Endpoint(self)
 
-    async def reply_to(self, request: Request) -> tuple[int, bytes, Mapping[str, str]]:
-        """Status, body and headers of the reply."""
+    async def respond(self, request: Request, send: Send) -> None:
+        """Answer one request, whatever becomes of it."""
         try:
-            reply = await self._answered(request)
-        except SalusError as error:
-            self.seen[error.code] += 1
-            wait_ms = error.facts.get("wait_ms")
-            headers = {} if wait_ms is None else {"retry-after": str(math.ceil(int(wait_ms) / 1000))}
-            return STATUS[type(error)], encode(Said(family=family(error), code=error.code)), headers
-        self.seen["ok"] += 1
-        return 200, reply, {}
+            async with asyncio.timeout(2 * self.limits.request_s):  # For the answer, and for the peer to read it.
+                await self._respond(request, send)
+        except (TimeoutError, ClientDisconnect):
+            self.seen["gave up"] += 1
 
-    async def _answered(self, request: Request) -> bytes:
+    async def _respond(self, request: Request, send: Send) -> None:
         peer: Shown = request.state.peer
-        key = self._checked(request, peer)
-        with self._admission.admit(peer.member) as hold:
-            body = await _body(request, hold)
-            return await self._replies.once(peer.member, key, body, partial(self._worked, peer.member, body))
+        try:
+            key = self._checked(request, peer)
+            with self._admission.admit(peer.member) as hold:
+                reply = await self._answered(request, peer, key, hold)
+                hold.reply(len(reply))
+                self.seen["ok"] += 1
+                await _send(send, 200, reply, {})
+                return
+        except SalusError as error:
+            refused = error
+        self.seen[refused.code] += 1
+        headers = {} if _is_short(request) else {"connection": "close"}
+        wait_ms = refused.facts.get("wait_ms")
+        if wait_ms is not None:
+            headers["retry-after"] = str(math.ceil(int(wait_ms) / 1000))
+        said = Said(family=family(refused), code=refused.code)
+        await _send(send, STATUS[type(refused)], encode(said), headers)
+
+    async def _answered(self, request: Request, peer: Shown, key: bytes, hold: Hold) -> bytes:
+        try:
+            async with asyncio.timeout(self.limits.request_s):
+                body = await _body(request, hold)
+                return await self._replies.once(peer.member, key, body, partial(self._worked, peer.member, body))
+        except TimeoutError:
+            raise TooSlowError from None
 
     def _checked(self, request: Request, peer: Shown) -> bytes:
         """The request's key, if its head is in order.
@@ -148,19 +165,7 @@ class _Endpoint:
         self._server = server
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
-        try:
-            async with asyncio.timeout(self._server.limits.request_s):
-                status, body, headers = await self._server.reply_to(request)
-        except TimeoutError:
-            self._server.seen[TooSlowError.code] += 1
-            status, body, headers = 408, encode(Said(family="unavailable", code=TooSlowError.code)), {}
-        except ClientDisconnect:
-            return
-        if status != 200 and not _is_short(request):
-            headers = {**headers, "connection": "close"}
-        async with asyncio.timeout(self._server.limits.request_s):
-            await _send(send, status, body, headers)
+        await self._server.respond(Request(scope, receive), send)
 
 
 async def _body(request: Request, hold: Hold) -> bytes:
@@ -168,12 +173,12 @@ async def _body(request: Request, hold: Hold) -> bytes:
     if declared is not None:
         if not _LENGTH.fullmatch(declared):
             raise BadHeadError if len(declared) < 12 else TooLongError
-        hold.cover(int(declared))
+        hold.declare(int(declared))
     chunks: list[bytes] = []
     size_bytes = 0
     async for chunk in request.stream():
         size_bytes += len(chunk)
-        hold.cover(size_bytes)
+        hold.arrive(size_bytes)
         chunks.append(chunk)
     return b"".join(chunks)
 

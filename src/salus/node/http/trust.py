@@ -48,23 +48,26 @@ class Trust:
     ) -> None:
         self.member = member
         self.clock = clock
-        self._key = key
+        self._keys = [key]  # The newest first.
         self._pins = pins
         self._hosts = hosts
         self._own: Own | None = None
+        self._own_key = key
         self._all: tuple[Height, Pinned] | None = None
         self._accepting: tuple[Own, Pinned, ssl.SSLContext] | None = None
         self._calling: dict[MemberId, tuple[Own, Pinned, ssl.SSLContext]] = {}
 
     def take(self, key: SigningKey) -> None:
-        """Present another key from now on, once the ledger holds it."""
-        self._key, self._own = key, None
+        """Have another key ready: it is presented from the block on that gives it to this member."""
+        self._keys.insert(0, key)
 
     def own(self) -> Own:
-        """The own certificate, renewed in time."""
+        """The own certificate: for the newest key that the ledger holds, and renewed in time."""
+        in_force = self._pins.keys_of(self.member)
+        key = next((key for key in self._keys if key.public in in_force), self._keys[-1])
         now = self.clock()
-        if self._own is None or now >= self._own.renew:
-            self._own = make_own(self.member, self._key, self._hosts, now)
+        if self._own is None or key is not self._own_key or now >= self._own.renew:
+            self._own_key, self._own = key, make_own(self.member, key, self._hosts, now)
         return self._own
 
     def is_in_force(self, shown: Shown) -> bool:
