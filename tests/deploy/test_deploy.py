@@ -7,7 +7,9 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from salus.cli.app import app
 from salus.node.processes import GAVE_UP
 from tools.check_quiet import ROOT
 
@@ -65,7 +67,8 @@ def test_the_unit_is_confined_and_stops_in_order(directive: str, value: str) -> 
 def test_the_unit_has_the_sections_of_a_service_of_one_member() -> None:
     found = unit()
     assert list(found) == ["Unit", "Service", "Install"]
-    assert found["Service"]["ExecStart"] == ["/usr/bin/env salus run --home ${STATE_DIRECTORY}"]
+    assert found["Service"]["ExecStart"] == ["/usr/bin/env salus up --home ${STATE_DIRECTORY}"]
+    assert found["Unit"]["ConditionPathExists"] == ["/var/lib/salus/%i/genesis"]
     assert found["Install"]["WantedBy"] == ["multi-user.target"]
     assert not any("root" in value for values in found["Service"].values() for value in values)
 
@@ -111,6 +114,13 @@ def test_the_container_installs_what_the_lock_file_names_and_copies_no_secret() 
     copied = [text.split()[0] for word, text in found if word in ("COPY", "ADD") and "--from" not in text]
     assert copied == ["requirements/runtime.txt", "pyproject.toml", "src"]
     assert all(word != "ADD" for word, _ in found)
+
+
+def test_both_start_a_command_that_there_is() -> None:
+    assert ("CMD", '["up", "--home", "/var/lib/salus"]') in instructions()
+    found = CliRunner().invoke(app, ["up", "--help"])
+    assert found.exit_code == 0
+    assert "--home" in found.output
 
 
 def test_what_the_container_copies_is_there() -> None:
