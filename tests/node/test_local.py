@@ -70,7 +70,7 @@ async def line(request: pytest.FixtureRequest) -> AsyncIterator[Lines]:
             door = Door()
             door.answer(Question, answer)  # type: ignore[arg-type]
             server = await on.serve(BEN, door=door)
-            transport = on.transport(ANNA, calling=Calling(timeout_s=0.3))
+            transport = on.transport(ANNA, calling=Calling(timeout_s=1.0))
 
             async def take_off(member: MemberId) -> None:
                 await (server.stop(0) if member == BEN else transport.close())
@@ -119,7 +119,7 @@ async def test_an_error_crosses_in_its_family_without_its_facts(
 
 async def test_who_is_unknown_off_the_line_or_too_slow_is_away(line: Lines) -> None:
     async def slow(_sender: MemberId, _question: Question) -> Reply:
-        await asyncio.sleep(1)
+        await asyncio.sleep(5)
         return Reply(number=0)
 
     transport = (await line(slow)).transport

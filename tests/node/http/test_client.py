@@ -85,7 +85,7 @@ async def test_a_peer_that_dies_during_a_call_is_away_and_a_reply_that_was_lost_
                 again.set()
 
         async with talking(on, dying):
-            transport = on.transport(ANNA, calling=QUICK)
+            transport = on.transport(ANNA, calling=Calling(timeout_s=5))
             asking = asyncio.create_task(ask(transport, BEN, Question(number=3), Reply))
             await again.wait()
             on.ports[BEN] = server.port
@@ -143,11 +143,11 @@ async def test_a_peer_that_answers_nonsense_is_away(says: bytes) -> None:
 
 async def test_a_peer_that_asks_for_patience_gets_it_as_far_as_time_allows() -> None:
     async with wire() as on:
-        await on.serve(BEN, limits=Limits(rate_per_s=2, burst=1))
-        transport = on.transport(ANNA, calling=Calling(timeout_s=5))
+        await on.serve(BEN, limits=Limits(rate_per_s=0.5, burst=1))
+        transport = on.transport(ANNA, calling=Calling(timeout_s=10))
         for number in (1, 2):
             assert await ask(transport, BEN, Question(number=number), Reply) == Reply(number=2 * number)
-        assert transport.seen["status 429"] == 1
+        assert transport.seen["status 429"] >= 1
         hasty = on.transport(ANNA, calling=QUICK)
         await refused(hasty)
         assert on.asked == [(ANNA, 1), (ANNA, 2)]
@@ -156,7 +156,7 @@ async def test_a_peer_that_asks_for_patience_gets_it_as_far_as_time_allows() -> 
 async def test_being_told_to_wait_opens_no_breaker() -> None:
     async with wire() as on:
         await on.serve(BEN, limits=Limits(rate_per_s=0.001, burst=1))
-        transport = on.transport(ANNA, calling=Calling(timeout_s=0.2, attempts_max=1, failures_max=1))
+        transport = on.transport(ANNA, calling=Calling(timeout_s=5, attempts_max=1, failures_max=1))
         await ask(transport, BEN, Question(number=1), Reply)
         await refused(transport)
         assert transport.breaker(BEN, Part.KEEPER).state == "closed"
@@ -166,14 +166,14 @@ async def test_a_peer_that_keeps_failing_is_left_alone_then_tried_then_trusted_a
     async with wire() as on:
         with socket.create_server((HOST, 0)) as free:
             port = on.ports[BEN] = free.getsockname()[1]
-        transport = on.transport(ANNA, calling=Calling(timeout_s=1, attempts_max=1, failures_max=3, open_s=0.3))
+        transport = on.transport(ANNA, calling=Calling(timeout_s=5, attempts_max=1, failures_max=3, open_s=1.0))
         for _ in range(3):
             await refused(transport)
         assert transport.breaker(BEN, Part.KEEPER).state == "open"
         await on.serve(BEN, port=port)
         await refused(transport)  # Nobody looks yet.
         assert transport.seen["left alone"] == 1
-        await asyncio.sleep(0.35)
+        await asyncio.sleep(1.05)
         assert transport.breaker(BEN, Part.KEEPER).state == "half-open"
         assert await ask(transport, BEN, Question(number=2), Reply) == Reply(number=4)
         assert transport.breaker(BEN, Part.KEEPER).state == "closed"

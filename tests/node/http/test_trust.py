@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from salus.core.errors import RefusalError
-from salus.core.ids import DAY_MS, ChainId, MemberId
+from salus.core.ids import DAY_MS, MINUTE_MS, ChainId, MemberId
 from salus.core.transport import PeerRefusalError, PeerUnavailableError, ask
 from salus.core.wire import encode
 from salus.crypto.signatures import SigningKey
@@ -85,6 +85,16 @@ async def test_a_certificate_counts_between_its_dates(off_ms: int) -> None:
         with pytest.raises(PeerUnavailableError):
             await ask(on.transport(ANNA), CLEO, Question(number=1), Reply)
         assert on.asked == []
+
+
+@pytest.mark.parametrize("off_ms", [-30 * MINUTE_MS, 30 * MINUTE_MS], ids=["behind", "ahead"])
+async def test_clocks_that_differ_by_minutes_keep_nobody_out(off_ms: int) -> None:
+    async with wire() as on:
+        off = on.trust(ANNA, now=lambda: clock() + off_ms)
+        await on.serve(BEN)
+        assert await ask(on.transport(ANNA, trust=off), BEN, Question(number=1), Reply) == Reply(number=2)
+        await on.serve(CLEO, trust=on.trust(CLEO, now=lambda: clock() - off_ms))
+        assert await ask(on.transport(ANNA, trust=off), CLEO, Question(number=2), Reply) == Reply(number=4)
 
 
 async def test_a_certificate_that_ends_during_a_connection_ends_it() -> None:
