@@ -23,13 +23,16 @@ _REGIONS = 256  # By the first byte of the key hash, so that one region's keys s
 
 Figures = dict[str, float]
 
+_IO = Path("/proc/self/io")
+
 
 def measure_growth(folder: Path, sizes: Sequence[int], keys_per_block: int) -> dict[str, object]:
     """Fill a fresh store in `folder` up to each size in turn and time blocks of new keys there.
 
-    `sizes` ascend. Answers `sizes`, one row each: {keys, tree_ms, block_ms, block_ms_max, floor_ms (the same values
-    made durable without a tree), bytes_per_key (key, value, tree and LMDB's own), tree_bytes_per_key, fill_keys_per_s};
-    and `ratio`: the tree's time at the last size over that at the first, `block_ratio` and `floor_ratio` likewise.
+    `sizes` ascend. Answers `sizes`, one row each: {keys, tree_ms, block_ms, block_ms_max, block_writes (calls that
+    write a page or several that lie together), floor_ms and floor_writes (the same values made durable without a tree),
+    bytes_per_key (key, value, tree and LMDB's own), tree_bytes_per_key, fill_keys_per_s}; and `ratio`: the tree's time
+    at the last size over that at the first, `block_ratio` and `floor_ratio` likewise.
     """
     rows: list[Figures] = []
     with LmdbStore(folder) as store, _collector_off():
@@ -55,6 +58,7 @@ def measure_growth(folder: Path, sizes: Sequence[int], keys_per_block: int) -> d
 def _timed(store: LmdbStore, first: int, keys_per_block: int) -> Figures:
     """Commit blocks of new keys: the tree's share of the time, and all of it with fsync, in milliseconds."""
     trees, blocks = [], []
+    written = _writes()
     for block in range(BLOCKS):
         start = first + block * keys_per_block
         changes = {_key(number): _value(number) for number in range(start, start + keys_per_block)}
@@ -71,25 +75,27 @@ def _timed(store: LmdbStore, first: int, keys_per_block: int) -> Figures:
         "tree_ms": round(median(trees), 2),
         "block_ms": round(median(blocks), 2),
         "block_ms_max": round(max(blocks), 2),
+        "block_writes": (_writes() - written) // BLOCKS,
     }
 
 
 def _floor(store: LmdbStore, first: int, keys_per_block: int) -> Figures:
     """What the disk and LMDB take for the same values alone, in milliseconds. They are taken out again."""
     values = Prefixed(store, VALUES_PREFIX)
-    took = []
+    took, written = [], []
     for block in range(BLOCKS):
         numbers = range(first + block * keys_per_block, first + (block + 1) * keys_per_block)
         rows = sorted((_key(number), _value(number)) for number in numbers)
-        began = time.perf_counter()
+        before, began = _writes(), time.perf_counter()
         with store.write():
             for key, value in rows:
                 values.put(key, value)
         took.append(1000 * (time.perf_counter() - began))
+        written.append(_writes() - before)
         with store.write():
             for key, _ in rows:
                 values.delete(key)
-    return {"floor_ms": round(median(took), 2)}
+    return {"floor_ms": round(median(took), 2), "floor_writes": median(written)}
 
 
 def _fill(store: LmdbStore, first: int, last: int) -> None:
@@ -121,6 +127,15 @@ def _key(number: int) -> bytes:
 
 def _value(number: int) -> bytes:
     return (sha256(b"value%d" % number).digest() * 3)[:VALUE_BYTES]
+
+
+def _writes() -> int:
+    """How often this process has written to a file so far; 0 where the system does not tell."""
+    try:
+        told = _IO.read_text()
+    except OSError:
+        return 0
+    return int(told.partition("syscw:")[2].split()[0])
 
 
 @contextmanager

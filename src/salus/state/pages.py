@@ -27,6 +27,7 @@ _FULL_HEAD = b"\0\0\xff\xff"
 _FULL_BYTES = 4 + (16 + 8 + 4 + 2) * HASH_BYTES
 # Where each row but the last begins, and where the row above it.
 _FULL_ROWS = [(4 + 32 * row, 4 + 32 * above) for row, above in ((0, 16), (16, 24), (24, 28))]
+_FULL_STARTS = [4 + 32 * row for row in (0, 16, 24, 28)]
 _ALL_HASHES_SIZES = bytes([HASH_BYTES] * 16)
 _BITS_OF_SIZE = {0: 0, HASH_BYTES: 1, LEAF_BYTES: 0x10001}  # A place's bit in both bitmaps.
 
@@ -109,6 +110,29 @@ def reseal(page: bytes, entries: list[bytes], places: list[int]) -> tuple[bytes,
             at = above + HASH_BYTES * place
             after[at : at + HASH_BYTES] = sha256(_INNER_DOMAIN + after[below : below + 2 * HASH_BYTES]).digest()
     return bytes(after), sha256(_INNER_DOMAIN + after[-2 * HASH_BYTES :]).digest()
+
+
+def is_full(page: bytes) -> bool:
+    """Whether a page has sixteen hashes, and so keeps the rows above them."""
+    return page[:4] == _FULL_HEAD and len(page) == _FULL_BYTES
+
+
+def entry_of_full(page: bytes, place: int) -> Digest:
+    """The hash at a place of a full page."""
+    at = 4 + HASH_BYTES * place
+    return page[at : at + HASH_BYTES]
+
+
+def reseal_one(page: bytes, place: int, entry: Digest) -> tuple[bytes, bytes]:
+    """As `reseal`, for a full page of which one hash has changed: the case of most pages in a large tree."""
+    after = bytearray(page)
+    for row in _FULL_STARTS:
+        at = row + HASH_BYTES * place
+        after[at : at + HASH_BYTES] = entry
+        pair = row + 2 * HASH_BYTES * (place >> 1)
+        entry = sha256(_INNER_DOMAIN + after[pair : pair + 2 * HASH_BYTES]).digest()
+        place >>= 1
+    return bytes(after), entry
 
 
 def _sealed_full(row: bytes) -> tuple[bytes, bytes]:
