@@ -20,8 +20,9 @@ from typing import Final
 from salus.contracts.members.messages import Genesis
 from salus.core.errors import IntegrityError, UnavailableError
 from salus.crypto.signatures import SigningKey
+from salus.engines.cometbft.blocks import address_of
 from salus.engines.cometbft.checking import LANE_PART, POOL_BYTES, POOL_TXS
-from salus.engines.cometbft.founding import address_of, comet_genesis
+from salus.engines.cometbft.founding import comet_genesis
 
 ABCI_SOCKET: Final = "abci.sock"
 RPC_SOCKET: Final = "rpc.sock"

@@ -9,10 +9,10 @@ from typing import Any
 from salus.contracts.members.messages import Genesis
 from salus.core.ids import Digest, PublicKey
 from salus.core.wire import encode
-from salus.crypto.digests import digest, tagged
+from salus.crypto.digests import tagged
+from salus.engines.cometbft.blocks import address_of
 from salus.engines.receipts import validators_of
 
-ADDRESS_BYTES = 20
 EVIDENCE_AGE_BLOCKS = 100_000  # A double signature older than both counts no more.
 EVIDENCE_AGE_S = 14 * 24 * 3_600
 _EVIDENCE_BYTES = 65_536
@@ -65,11 +65,6 @@ def comet_genesis(genesis: Genesis) -> bytes:
         "app_state": _app_state(genesis),
     }
     return json.dumps(named, indent=2).encode() + b"\n"
-
-
-def address_of(key: PublicKey) -> bytes:
-    """How CometBFT names a validator or a node: the beginning of its key's digest."""
-    return digest(key)[:ADDRESS_BYTES]
 
 
 def _validator(member: str, key: PublicKey) -> dict[str, Any]:

@@ -33,19 +33,19 @@ class Application(Protocol):
 
 
 class AbciServer:
-    """Listens on a unix socket. Use `start`, then `stop`; `failure` is set once an answer failed."""
+    """Listens on a unix socket. Use `start`, then `stop`; `failed` says when an answer failed."""
 
     def __init__(self, application: Application, path: Path) -> None:
         self._application = application
         self._path = path
         self._server: asyncio.Server | None = None
         self._connections: set[_Connection] = set()
-        self.failure: asyncio.Future[BaseException] | None = None
+        self._failure: asyncio.Future[BaseException] | None = None
 
     async def start(self) -> None:
         """Listen. The socket is for this user alone."""
         loop = asyncio.get_running_loop()
-        self.failure = loop.create_future()
+        self._failure = loop.create_future()
         self._server = await loop.create_unix_server(lambda: _Connection(self), sock=listening(self._path))
 
     async def stop(self) -> None:
@@ -80,8 +80,8 @@ class AbciServer:
 
     def fail(self, error: BaseException) -> None:
         """Tell whoever runs this, once, and answer nobody again."""
-        if self.failure is not None and not self.failure.done():
-            self.failure.set_result(error)
+        if self._failure is not None and not self._failure.done():
+            self._failure.set_result(error)
         self.hang_up()
 
     def hang_up(self) -> None:
@@ -92,7 +92,12 @@ class AbciServer:
     @property
     def has_failed(self) -> bool:
         """Whether an answer failed."""
-        return self.failure is not None and self.failure.done()
+        return self._failure is not None and self._failure.done()
+
+    async def failed(self) -> BaseException:
+        """Wait until an answer has failed, and say why. Whoever gives up waiting changes nothing."""
+        assert self._failure is not None
+        return await asyncio.shield(self._failure)
 
 
 class _Connection(asyncio.Protocol):

@@ -15,7 +15,7 @@ from typing import Final
 from salus.core.errors import UnavailableError
 
 BINARY_VARIABLE: Final = "SALUS_COMETBFT"
-STOP_S: Final = 2.0  # About one time in ten CometBFT blocks itself; to be killed costs nothing.
+STOP_S: Final = 5.0  # For CometBFT to end by itself before it is killed, which costs it nothing.
 LOG_FILE: Final = "cometbft.log"
 LOG_BYTES_MAX: Final = 16 << 20
 _NAMES: Final = ("salus-engine", "cometbft")  # Our own main first: it does not spin (`engine/` in the repository).

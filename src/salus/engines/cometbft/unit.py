@@ -149,8 +149,7 @@ class LedgerUnit:
         self._fail(EngineEndedError(exit_code=code))
 
     async def _watch_application(self) -> None:
-        assert self.server.failure is not None
-        self._fail(await self.server.failure)
+        self._fail(await self.server.failed())
 
     def _fail(self, error: BaseException) -> None:
         if self._failed is not None and not self._failed.done():
