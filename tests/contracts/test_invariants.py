@@ -8,8 +8,19 @@ from salus.contracts.cells.tables import CELLS
 from salus.contracts.cells.tables import Status as CellStatus
 from salus.contracts.credentials.tables import CREDENTIALS
 from salus.contracts.credentials.tables import Status as CredentialStatus
-from salus.contracts.members.messages import Committee
-from salus.contracts.members.tables import COMMITTEES, MEMBERS
+from salus.contracts.members.messages import Committee, Offence, RemoveMember, SetQuota
+from salus.contracts.members.tables import (
+    AUTHORSHIPS,
+    COMMITTEES,
+    EPOCHS,
+    KEYS,
+    MEMBERS,
+    PENDING,
+    PROPOSALS,
+    SUSPENSIONS,
+    Authorship,
+    Suspension,
+)
 from salus.contracts.reads.messages import LogKind, LogRoot
 from salus.contracts.reads.tables import EXPIRIES, LOG_ROOTS, REQUESTS, Expiry
 from salus.contracts.records.messages import Supersede
@@ -19,10 +30,12 @@ from salus.core.wire import replace
 from salus.crypto.digests import digest
 from salus.machine.invariants import INVARIANTS, invariants
 from salus.state.state import State
+from tests.support.governance import decide, proposal_id, propose, seats, standing
 from tests.support.network import Ledger, network
 
 NET = network(4)
-MERCY, STRANGER = MemberId("mercy"), MemberId("stranger")
+MERCY, NORTHGATE, STRANGER = MemberId("mercy"), MemberId("northgate"), MemberId("stranger")
+OPEN = proposal_id("open")
 CELL, OTHER, CREDENTIAL, OLD, NEW, REQUEST, NOWHERE = (
     NET.id16(name) for name in ("cell", "other", "credential", "old", "new", "request", "nowhere")
 )
@@ -43,7 +56,9 @@ def busy() -> State:
             LogRoot(log=LogKind.KEEPER, version=0, root=digest(b"log")),
         ),
     ]
+    sent.append(ledger.send("mercy", propose(OPEN, SetQuota(member=MERCY, version=0, quota_bytes=20_000))))
     assert set(sent) == {"ok"}
+    decide(ledger, seats(NET, "mercy", "st-luke", "lakeside"), RemoveMember(NORTHGATE, 0, MERCY))
     return ledger.state
 
 
@@ -60,6 +75,50 @@ def key_shared(state: State) -> None:
     entry = MEMBERS.get(state, MERCY)
     assert entry is not None
     MEMBERS.put(state, MERCY, replace(entry, keys=replace(entry.keys, ledger=entry.keys.validator)))
+
+
+def key_unlisted(state: State) -> None:
+    entry = MEMBERS.get(state, MERCY)
+    assert entry is not None
+    KEYS.delete(state, digest(entry.keys.gateway))
+
+
+def epoch_forgotten(state: State) -> None:
+    EPOCHS.delete(state, (NET.committee, 1))
+
+
+def all_suspended(state: State) -> None:
+    for member, _ in list(MEMBERS.items(state)):
+        SUSPENSIONS.put(state, member, Suspension(Offence.DUPLICATE_VOTE, 1, 2))
+
+
+def stranger_suspended(state: State) -> None:
+    SUSPENSIONS.put(state, STRANGER, Suspension(Offence.DUPLICATE_VOTE, 1, 2))
+
+
+def voted_by_a_stranger(state: State) -> None:
+    PROPOSALS.put(state, OPEN, replace(standing(state, OPEN), approvals=(MERCY, STRANGER)))
+
+
+def voted_twice(state: State) -> None:
+    PROPOSALS.put(state, OPEN, replace(standing(state, OPEN), rejections=(MERCY,)))
+
+
+def proposal_unlisted(state: State) -> None:
+    for key, _ in list(PENDING.items(state)):
+        PENDING.delete(state, key)
+
+
+def proposal_gone(state: State) -> None:
+    PROPOSALS.delete(state, OPEN)
+
+
+def succeeded_by_a_stranger(state: State) -> None:
+    AUTHORSHIPS.put(state, NORTHGATE, Authorship(successor=STRANGER, height=1))
+
+
+def departed_and_here(state: State) -> None:
+    AUTHORSHIPS.put(state, MERCY, Authorship(successor=MemberId("lakeside"), height=1))
 
 
 def no_seats(state: State) -> None:
@@ -97,7 +156,7 @@ def anchored_by_a_stranger(state: State) -> None:
 def anchored_in_the_future(state: State) -> None:
     batch = BATCHES.get(state, (MERCY, OLD))
     assert batch is not None
-    BATCHES.put(state, (MERCY, OLD), replace(batch, epoch=2))
+    BATCHES.put(state, (MERCY, OLD), replace(batch, epoch=3))
 
 
 def override_of_nothing(state: State) -> None:
@@ -163,7 +222,17 @@ BREAKS: list[tuple[Callable[[State], None], str]] = [
     (two_seats, "members.seats_are_held_by_members"),
     (no_seats, "members.committees_have_a_size"),
     (key_shared, "members.keys_are_unique"),
+    (key_unlisted, "members.keys_are_unique"),
+    (epoch_forgotten, "members.epochs_follow_each_other"),
     (nobody_validates, "members.somebody_validates"),
+    (all_suspended, "members.somebody_validates"),
+    (stranger_suspended, "members.suspended_ones_are_members"),
+    (voted_by_a_stranger, "members.votes_are_members_own"),
+    (voted_twice, "members.votes_are_members_own"),
+    (proposal_unlisted, "members.what_is_undecided_is_listed"),
+    (proposal_gone, "members.what_is_undecided_is_listed"),
+    (succeeded_by_a_stranger, "members.authorship_has_a_member"),
+    (departed_and_here, "members.authorship_has_a_member"),
     (issued_by_a_stranger, "credentials.issuers_are_members"),
     (revoked_without_trace, "credentials.versions_tell_what_happened"),
     (anchored_by_a_stranger, "records.batches_have_authors_and_keepers"),

@@ -7,7 +7,17 @@ import pytest
 
 from salus.contracts.credentials.messages import Revoke
 from salus.contracts.members.errors import NotFoundedError
-from salus.contracts.members.messages import Parameters
+from salus.contracts.members.messages import (
+    AnnounceTls,
+    Endpoints,
+    Misbehaviour,
+    Move,
+    Offence,
+    Parameters,
+    RotateGateway,
+    RotateTls,
+    SetQuota,
+)
 from salus.contracts.reads.messages import LogKind, LogRoot
 from salus.contracts.reads.tables import LOG_ROOTS, REQUESTS
 from salus.contracts.records.messages import Withdraw
@@ -15,6 +25,7 @@ from salus.core.errors import IntegrityError, MalformedError, RefusalError
 from salus.core.ids import HOUR_MS, NO_DIGEST, MemberId
 from salus.core.wire import decode, encode, replace
 from salus.crypto.digests import digest
+from salus.crypto.hpke import OpeningKey
 from salus.crypto.signatures import SigningKey
 from salus.machine import routes
 from salus.machine.admission import remembering
@@ -39,10 +50,11 @@ from salus.machine.transaction import AnyMessage, Body, Tx, Witness, sign, trans
 from salus.state.errors import CorruptValueError
 from salus.state.key_value import MemoryStore
 from salus.state.state import State
+from tests.support.governance import approve, proposal_id, propose
 from tests.support.network import BLOCK_MS, CHAIN, STARTED, Ledger, network
 from tests.support.refusals import everything
 
-NET = network(4, parameters=Parameters(transaction_bytes_max=1_400, messages_max=3))
+NET = network(4, parameters=Parameters(transaction_bytes_max=1_500, messages_max=3))
 NOW = STARTED + BLOCK_MS
 CELL = NET.id16("cell")
 STRANGER = SigningKey(digest(b"stranger"))
@@ -184,6 +196,9 @@ def replayed(ledger: Ledger) -> list[tuple[bytes, str]]:
     other, third = NET.id16("other"), NET.id16("third")
     credential, batch = NET.id16("credential"), NET.id16("batch")
 
+    proposal, tls = proposal_id("replayed"), SigningKey(digest(b"tls"))
+    cheaper = SetQuota(member=MERCY.member, version=0, quota_bytes=20_000)
+
     def owned(message: AnyMessage, cell: bytes, version: int) -> bytes:
         return ledger.tx("mercy", message, witnesses=[NET.owner(cell, version)], valid_until=until)
 
@@ -204,6 +219,12 @@ def replayed(ledger: Ledger) -> list[tuple[bytes, str]]:
         (plain(Withdraw(batch_id=batch, index=0)), "records.already_withdrawn"),
         (plain(NET.request(NET.id16("request"), expires=until)), "reads.exists"),
         (plain(ROOT), "reads.stale_version"),
+        (ledger.tx("lakeside", propose(proposal, cheaper), valid_until=until), "members.proposal_exists"),
+        (plain(approve(proposal)), "members.voted_already"),
+        (plain(Move(0, Endpoints(keeper="mercy.example:7443"))), "members.stale_version"),
+        (ledger.tx("mercy", AnnounceTls(1, tls.public), witnesses=[tls], valid_until=until), "members.stale_version"),
+        (plain(RotateTls(2)), "members.stale_version"),
+        (plain(RotateGateway(3, OpeningKey(digest(b"gateway")).public)), "members.stale_version"),
     ]
     kinds = {type(message) for tx, _ in ledger_txs for message in decode(Body, decode(Tx, tx).body).messages}
     assert kinds == set(routes.ROUTES)
@@ -319,6 +340,22 @@ def test_a_block_of_another_chain_stops_the_node() -> None:
 def test_a_state_without_genesis_takes_no_block() -> None:
     with pytest.raises(NotFoundedError):
         Machine().apply(State(MemoryStore()), Block(CHAIN, 1, NOW, NO_DIGEST, ()))
+
+
+def test_evidence_changes_the_state_of_a_block_without_transactions() -> None:
+    ledger = Ledger(network(4))
+    before = ledger.block()
+    shown = Misbehaviour(validator=MERCY.member, offence=Offence.DUPLICATE_VOTE, height=1)
+    applied = ledger.block(misbehaviour=(shown,))
+    assert applied.app_hash != before.app_hash
+    assert applied.validators != before.validators
+    assert ledger.block().app_hash == applied.app_hash
+
+
+def test_evidence_is_part_of_the_block() -> None:
+    block = Block(CHAIN, 1, NOW, NO_DIGEST, (), (Misbehaviour(MERCY.member, Offence.LIGHT_CLIENT_ATTACK, 1),))
+    assert decode(Block, encode(block)) == block
+    assert encode(block) != encode(replace(block, misbehaviour=()))
 
 
 def test_damage_in_the_store_passes_through_and_is_no_refusal() -> None:

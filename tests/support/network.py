@@ -13,7 +13,7 @@ from salus.contracts.cells.messages import SeatReceipt as CellReceipt
 from salus.contracts.cells.statements import held
 from salus.contracts.credentials.messages import Issue
 from salus.contracts.members.founding import QUOTA_BYTES, first_committee, founding
-from salus.contracts.members.messages import Genesis, MemberKeys, Parameters
+from salus.contracts.members.messages import Genesis, MemberKeys, Misbehaviour, Parameters
 from salus.contracts.reads.messages import Request
 from salus.contracts.records.messages import Anchor, SeatReceipt, Supersede
 from salus.contracts.records.statements import deposited
@@ -65,6 +65,7 @@ class Party:
     validator: SigningKey
     keeper: SigningKey
     opening: OpeningKey
+    gateway: OpeningKey
     tls: SigningKey
 
     @property
@@ -74,7 +75,7 @@ class Party:
             validator=self.validator.public,
             keeper=self.keeper.public,
             sealing=self.opening.public,
-            gateway=self.opening.public,
+            gateway=self.gateway.public,
             tls=self.tls.public,
         )
 
@@ -237,11 +238,11 @@ class Ledger:
         until = self.time + BLOCK_MS + MINUTE_MS if valid_until is None else valid_until
         return self.network.tx(sponsor, *messages, valid_until=until, witnesses=witnesses)
 
-    def block(self, *txs: bytes, after_ms: int = BLOCK_MS) -> Applied:
+    def block(self, *txs: bytes, after_ms: int = BLOCK_MS, misbehaviour: tuple[Misbehaviour, ...] = ()) -> Applied:
         """Apply the next block."""
         self.height += 1
         self.time += after_ms
-        block = Block(chain=self.network.chain, height=self.height, time=self.time, previous=self.previous, txs=txs)
+        block = Block(self.network.chain, self.height, self.time, self.previous, txs, misbehaviour)
         applied = self.machine.apply(self.state, block)
         self.previous = header_id(header_of(block, applied))
         self.app_hash = applied.app_hash
@@ -285,6 +286,7 @@ def party(seed: bytes, member: MemberId) -> Party:
         validator=SigningKey(derive(seed, member, "validator")),
         keeper=SigningKey(derive(seed, member, "keeper")),
         opening=OpeningKey(derive(seed, member, "sealing")),
+        gateway=OpeningKey(derive(seed, member, "gateway")),
         tls=SigningKey(derive(seed, member, "tls")),
     )
 

@@ -12,14 +12,35 @@ from typing import Any
 import msgspec
 
 from salus.contracts.credentials.messages import Revoke
+from salus.contracts.members.messages import (
+    AnnounceTls,
+    Cancel,
+    Endpoints,
+    Misbehaviour,
+    Move,
+    NewCommittee,
+    Offence,
+    Parameters,
+    Reinstate,
+    RemoveMember,
+    RotateGateway,
+    RotateTls,
+    SetPack,
+    SetParameters,
+    SetQuota,
+    SetValidator,
+    Upgrade,
+)
 from salus.contracts.reads.messages import LogKind, LogRoot
 from salus.contracts.records.messages import Supersede, Withdraw
-from salus.core.ids import HOUR_MS, MINUTE_MS
+from salus.core.ids import HOUR_MS, MINUTE_MS, MemberId
 from salus.core.wire import Struct, decode, encode, replace
 from salus.crypto.digests import digest
+from salus.crypto.hpke import OpeningKey
 from salus.crypto.signatures import SigningKey
 from salus.machine.block import header_id, header_of, outcome_leaf
 from salus.machine.transaction import AnyMessage, Body, Tx, transaction_id
+from tests.support.governance import add, approve, joiner, proposal_id, propose, reject, rekey, seats, with_party
 from tests.support.network import BLOCK_MS, STARTED, Ledger, network
 
 FILE = Path(__file__).with_name("messages.json")
@@ -29,11 +50,61 @@ CELL, OTHER, CREDENTIAL, OLD, NEW, REQUEST = (
 )
 UNTIL = STARTED + 10 * BLOCK_MS + MINUTE_MS
 
-Step = tuple[AnyMessage, tuple[SigningKey, ...]]
+Step = tuple[AnyMessage, tuple[SigningKey, ...], str]
+
+MANY, LEAVING, CANCELLED, OPEN = (proposal_id(name) for name in ("many", "leaving", "cancelled", "open"))
+NORTHGATE = MemberId("northgate")
+TLS = SigningKey(digest(b"mercy's next tls key"))
+SHOWN = {5: (Misbehaviour(validator=NORTHGATE, offence=Offence.DUPLICATE_VOTE, height=2),)}  # By height.
+
+
+def governing() -> list[list[Step]]:
+    """Every kind of change, proposed and voted on by members, and what each changes alone."""
+    quota = SetQuota(member=NORTHGATE, version=0, quota_bytes=65_536)
+    many = (
+        Reinstate(member=NORTHGATE, version=0),
+        SetValidator(member=NORTHGATE, version=1, validator=False),
+        rekey("northgate", joiner("northgate"), version=2),
+        replace(quota, version=3),
+        NewCommittee(committee=NET.id16("second"), seats=(MemberId("mercy"),)),
+        SetPack(jurisdiction="us", version=1, root=digest(b"another pack")),
+        SetParameters(version=0, parameters=Parameters(messages_max=32)),
+        Upgrade(rules=2, from_height=1_000_000),
+        Cancel(proposal_id=CANCELLED),
+        add(),
+    )
+    leaving = (
+        seats(NET, "mercy", "st-luke", "lakeside", epoch=2),
+        RemoveMember(member=NORTHGATE, version=4, successor=MemberId("mercy")),
+    )
+    moved = Move(version=0, endpoints=Endpoints(keeper="mercy.example:7443"))
+    return [
+        [  # Northgate is suspended in this block, by `SHOWN`.
+            (propose(CANCELLED, quota), (), "mercy"),
+            (propose(MANY, *many), (), "mercy"),
+            (approve(MANY), (), "st-luke"),
+            (approve(MANY), (), "northgate"),  # Refused: suspended.
+            (moved, (), "mercy"),
+            (AnnounceTls(version=1, key=TLS.public), (TLS,), "mercy"),
+            (RotateTls(version=2), (), "mercy"),
+            (RotateGateway(version=3, key=OpeningKey(digest(b"mercy's next gateway key")).public), (), "mercy"),
+        ],
+        [(approve(MANY), (), "lakeside")],
+        [
+            (propose(LEAVING, *leaving), (), "mercy"),
+            *((approve(LEAVING), (), member) for member in ("st-luke", "lakeside", "southport")),
+            (propose(OPEN, replace(quota, version=4)), (), "st-luke"),
+            (reject(OPEN), (), "mercy"),
+        ],
+    ]
 
 
 def steps() -> list[list[Step]]:
-    """The messages of each block, with the owner's keys that sign beside mercy."""
+    """The messages of each block, with the keys that sign beside the sponsor, and the sponsor."""
+    return [[(*step, "mercy") for step in block] for block in _documents()] + governing()
+
+
+def _documents() -> list[list[tuple[AnyMessage, tuple[SigningKey, ...]]]]:
     expires = STARTED + 3 * BLOCK_MS
     return [
         [
@@ -63,7 +134,7 @@ def steps() -> list[list[Step]]:
 
 def vectors() -> dict[str, Any]:
     """All vectors, as plain data."""
-    ledger = Ledger(NET)
+    ledger = Ledger(with_party(NET, joiner()))
     founded = ledger.app_hash
     txs: list[bytes] = []
     blocks = [_block(ledger, block, txs) for block in steps()]
@@ -79,9 +150,9 @@ def vectors() -> dict[str, Any]:
 
 
 def _block(ledger: Ledger, steps: list[Step], txs: list[bytes]) -> dict[str, Any]:
-    made = [ledger.tx("mercy", message, witnesses=keys, valid_until=UNTIL) for message, keys in steps]
+    made = [ledger.tx(sponsor, message, witnesses=keys, valid_until=UNTIL) for message, keys, sponsor in steps]
     txs += made
-    applied = ledger.block(*made)
+    applied = ledger.block(*made, misbehaviour=SHOWN.get(ledger.height + 1, ()))
     block = ledger.blocks[-1]
     header = header_of(block, applied)
     return {
@@ -97,7 +168,7 @@ def _block(ledger: Ledger, steps: list[Step], txs: list[bytes]) -> dict[str, Any
 
 
 def _messages() -> list[dict[str, Any]]:
-    kinds = {type(message): message for block in steps() for message, _ in block}
+    kinds = {type(message): message for block in steps() for message, *_ in block}
     return [
         {"tag": kind.__struct_config__.tag, "fields": _plain(kinds[kind]), "bytes": encode(kinds[kind]).hex()}
         for kind in sorted(kinds, key=lambda kind: str(kind.__struct_config__.tag))

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from salus.contracts.members.messages import Genesis
+from salus.contracts.members.messages import Change, Genesis
+from salus.contracts.members.reads import proposals
 from salus.core.errors import MalformedError
 from salus.core.wire import decode, encode
 from salus.crypto.merkle import root
@@ -15,7 +16,7 @@ from salus.machine.block import Block, header_id, header_of
 from salus.machine.machine import Machine
 from salus.state.key_value import MemoryStore
 from salus.state.state import State
-from tests.vectors.generate_messages import FILE, vectors
+from tests.vectors.generate_messages import CANCELLED, FILE, LEAVING, MANY, OPEN, governing, vectors
 
 KEPT: dict[str, Any] = json.loads(FILE.read_text())
 
@@ -57,8 +58,21 @@ def test_the_history_leads_to_the_roots_that_were_kept() -> None:
         assert header_id(header_of(block, applied)).hex() == vector["header_id"]
 
 
+def test_the_history_shows_every_kind_of_change_executed() -> None:
+    shown = {
+        type(change) for block in governing() for message, *_ in block for change in getattr(message, "changes", ())
+    }
+    assert shown == set(Change.__args__)
+    store, machine = MemoryStore(), Machine()
+    machine.genesis(State(store), decode(Genesis, bytes.fromhex(KEPT["genesis"]["bytes"])))
+    for vector in KEPT["blocks"]:
+        machine.apply(State(store), decode(Block, bytes.fromhex(vector["bytes"])))
+    found = {id: proposal.standing.value for id, proposal in proposals(State(store))}
+    assert found == {MANY: "executed", LEAVING: "executed", CANCELLED: "cancelled", OPEN: "open"}
+
+
 def test_the_history_shows_acceptance_refusal_and_an_empty_block() -> None:
     codes = [result["code"] for vector in KEPT["blocks"] for result in vector["results"]]
-    assert {"ok", "records.already_withdrawn", "cells.not_owner"} == set(codes)
+    assert {"ok", "records.already_withdrawn", "cells.not_owner", "members.suspended"} == set(codes)
     assert KEPT["blocks"][2]["results"] == []
     assert KEPT["blocks"][2]["app_hash"] == KEPT["blocks"][1]["app_hash"]

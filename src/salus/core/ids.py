@@ -20,6 +20,7 @@ BatchId = _Id16  # Drawn by the author; scoped to its author on the ledger.
 CellId = _Id16  # Drawn by whoever creates the cell.
 CommitteeId = _Id16
 CredentialId = _Id16
+ProposalId = _Id16  # Drawn by the member that proposes.
 RequestId = _Id16
 SubjectId = _Id16  # A patient's random handle. Never on the ledger, in a log or in an error.
 Token = _Id16  # A blinded term: HMAC under a key of one subject and one author, cut to 16 bytes.

@@ -70,7 +70,8 @@ def keep_only_with_current(found: list[Found], permitted: set[RecordId]) -> None
             override = overrides.get(record)
             if override is None or override.successor is None:
                 return record
-            record = RecordId(record.author, override.successor.batch_id, override.successor.index)
+            by = override.successor.author or record.author
+            record = RecordId(by, override.successor.batch_id, override.successor.index)
         return record
 
     for one in found:

@@ -1,7 +1,8 @@
 """The machine: applies a block to a state, the same way on every member.
 
-`machine.py` applies; `transaction.py` what is signed and sent; `admission.py` who may speak; `routes.py` who answers;
-`block.py` blocks, headers and outcomes; `invariants.py` what always holds; `errors.py` refusals before any contract.
+`machine.py` applies; `transaction.py` what is signed and sent; `admission.py` who may speak; `routes.py` who answers,
+by which rules; `block.py` blocks, headers and outcomes; `invariants.py` what always holds; `errors.py` refusals before
+any contract.
 """
 
 from salus.machine.admission import Submitted, read, remembering

@@ -7,6 +7,7 @@ bytes and its result under `outcome_root`, and entries of the state under `app_h
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from salus.contracts.members.messages import Misbehaviour
 from salus.contracts.members.reads import validators
 from salus.core.ids import ChainId, Digest, Height, MemberId, PublicKey, TimeMs
 from salus.core.wire import Record, encode
@@ -25,6 +26,7 @@ class Block(Record, tag="block/1", frozen=True):
     time: TimeMs  # Never before the previous block's; engines see to that.
     previous: Digest  # The id of the previous header; NO_DIGEST before the first.
     txs: tuple[bytes, ...]
+    misbehaviour: tuple[Misbehaviour, ...] = ()  # Evidence that the engine checked; applied before the transactions.
 
 
 class Header(Record, tag="block.header/1", frozen=True):

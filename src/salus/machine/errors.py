@@ -75,6 +75,12 @@ class OverLaneError(RefusalError):
     code = "machine.over_lane"
 
 
+class UnknownRulesError(IntegrityError):
+    """This program does not know the rules in force at this height: install the version named, then start again."""
+
+    code = "machine.unknown_rules"
+
+
 class ForeignBlockError(IntegrityError):
     """A block of another chain was to be applied to this state."""
 

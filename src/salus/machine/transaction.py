@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from salus.contracts.cells.messages import Advance, Close, Create, Freeze, Thaw
 from salus.contracts.credentials.messages import Issue, Revoke
+from salus.contracts.members.messages import AnnounceTls, Move, Propose, RotateGateway, RotateTls, Vote
 from salus.contracts.reads.messages import LogRoot, Request
 from salus.contracts.records.messages import Anchor, Withdraw
 from salus.core.ids import HOUR_MS, ChainId, Digest, Name, PublicKey, Signature, TimeMs
@@ -17,7 +18,25 @@ from salus.core.wire import Record, encode
 from salus.crypto.digests import tagged
 from salus.crypto.signatures import SigningKey
 
-AnyMessage = Issue | Revoke | Anchor | Withdraw | Create | Advance | Freeze | Thaw | Close | Request | LogRoot
+AnyMessage = (
+    Propose
+    | Vote
+    | Move
+    | AnnounceTls
+    | RotateTls
+    | RotateGateway
+    | Issue
+    | Revoke
+    | Anchor
+    | Withdraw
+    | Create
+    | Advance
+    | Freeze
+    | Thaw
+    | Close
+    | Request
+    | LogRoot
+)
 
 VALID_MS_MAX = HOUR_MS  # How far ahead of block time `valid_until` may lie.
 

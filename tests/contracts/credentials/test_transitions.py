@@ -16,6 +16,7 @@ from salus.contracts.credentials.messages import Issue, Revoke
 from salus.contracts.credentials.reads import credential_of, is_active
 from salus.contracts.credentials.tables import Credential, Status
 from salus.contracts.credentials.transitions import issue, revoke
+from salus.contracts.members.tables import AUTHORSHIPS, MEMBERS, Authorship
 from salus.core.errors import RefusalError
 from salus.core.ids import HOUR_MS, MemberId
 from salus.state.state import State
@@ -92,3 +93,12 @@ def test_a_revoked_credential_is_not_active() -> None:
 
 def test_a_credential_never_issued_is_not_active() -> None:
     assert not is_active(founded(NET), ID, STARTED)
+
+
+def test_a_successor_revokes_what_a_departed_member_issued_and_nobody_else_does() -> None:
+    state = standing(ISSUE)
+    MEMBERS.delete(state, MemberId("mercy"))
+    AUTHORSHIPS.put(state, MemberId("mercy"), Authorship(successor=MemberId("lakeside"), height=2))
+    assert_refused(state, lambda: act(state, REVOKE, "st-luke"), NotIssuerError)
+    act(state, REVOKE, "lakeside")
+    assert not is_active(state, ID, STARTED)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from salus.contracts.members.messages import Committee
-from salus.contracts.members.tables import COMMITTEES
+from salus.contracts.members.tables import AUTHORSHIPS, COMMITTEES, MEMBERS, Authorship
 from salus.contracts.records.errors import (
     AlreadyOverriddenError,
     AlreadyWithdrawnError,
@@ -22,6 +22,7 @@ from salus.contracts.records.errors import (
     TooFewReceiptsError,
     UnknownSeatError,
 )
+from salus.contracts.records.invariants import successors_come_later
 from salus.contracts.records.messages import Anchor, SeatReceipt, Supersede, Withdraw
 from salus.contracts.records.reads import batch_of, fate_of, is_current
 from salus.contracts.records.tables import Batch, Fate, Override, Successor
@@ -89,6 +90,30 @@ ONE_TOO_MANY = replace(batch(NEW), receipts=(*batch(NEW).receipts, replace(FORGE
 LONGER = tuple(replace(receipt, good_until=GOOD_UNTIL + 1) for receipt in batch(NEW).receipts)
 
 
+NAMED = batch(NEW, replace(over(OLD), author=MERCY), author="lakeside")
+NAMED_BY_ST_LUKE = batch(NEW, replace(over(OLD), author=MERCY), author="st-luke")
+NAMED_AGAIN = batch(NEWER, replace(over(OLD), author=MERCY), author="lakeside")
+NAMED_TWICE = batch(NEW, replace(over(OLD), author=MERCY), replace(over(OLD), author=MERCY), author="lakeside")
+NAMED_WITHDRAW = replace(WITHDRAW, author=MERCY)
+
+
+def inherited() -> State:
+    """Mercy anchored `OLD` and went; lakeside has succeeded it."""
+    state = standing(batch(OLD))
+    MEMBERS.delete(state, MERCY)
+    AUTHORSHIPS.put(state, MERCY, Authorship(successor=MemberId("lakeside"), height=2))
+    return state
+
+
+def taken_over() -> State:
+    state = inherited()
+    act(state, NAMED, "lakeside")
+    return state
+
+
+INHERITED, TAKEN_OVER = inherited(), taken_over()
+
+
 @dataclass(frozen=True)
 class Row:
     """A message that a state must refuse."""
@@ -130,6 +155,13 @@ REFUSALS = [
     Row("receipts of another batch", founded(NET), replace(batch(NEW), receipts=batch(OLD).receipts), BadReceiptError),
     Row("another root", founded(NET), replace(batch(NEW), root=bytes(32)), BadReceiptError),
     Row("another share root", founded(NET), replace(batch(NEW), share_root=bytes(32)), BadReceiptError),
+    Row("a target of a member that is here", standing(batch(OLD)), NAMED, BatchNotFoundError, "lakeside"),
+    Row("a target of one that another succeeded", INHERITED, NAMED_BY_ST_LUKE, BatchNotFoundError, "st-luke"),
+    Row("an inherited target twice", INHERITED, NAMED_TWICE, TargetTwiceError, "lakeside"),
+    Row("an inherited target superseded before", TAKEN_OVER, NAMED_AGAIN, AlreadyOverriddenError, "lakeside"),
+    Row("an inherited target under the own name", INHERITED, THEIRS, BatchNotFoundError, "lakeside"),
+    Row("withdraw of a member that is here", standing(batch(OLD)), NAMED_WITHDRAW, BatchNotFoundError, "lakeside"),
+    Row("withdraw of one that another succeeded", INHERITED, NAMED_WITHDRAW, BatchNotFoundError, "st-luke"),
     Row("withdraw from nowhere", founded(NET), WITHDRAW, BatchNotFoundError),
     Row("withdraw another's", standing(batch(OLD)), WITHDRAW, BatchNotFoundError, "lakeside"),
     Row("withdraw twice", standing(batch(OLD), WITHDRAW), WITHDRAW, AlreadyWithdrawnError),
@@ -193,3 +225,29 @@ def test_the_ledger_remembers_whose_receipts_were_anchored() -> None:
     anchored = batch_of(standing(batch(OLD, seats=(1, 3, 4))), MERCY, OLD)
     assert anchored is not None
     assert [seat for seat in (1, 2, 3, 4, 5, 63, 255) if anchored.is_signed_by(seat)] == [1, 3, 4]
+
+
+def test_a_successor_supersedes_what_a_departed_member_authored() -> None:
+    state = taken_over()
+    fate = fate_of(state, MERCY, OLD, 7)
+    assert fate == Override(Fate.SUPERSEDED, Successor(batch_id=NEW, index=0, author=MemberId("lakeside")))
+    assert is_current(state, MemberId("lakeside"), NEW, 0)
+    assert list(successors_come_later(state)) == []
+
+
+def test_a_successor_may_use_the_batch_id_of_what_it_supersedes() -> None:
+    state = inherited()
+    act(state, batch(OLD, replace(over(OLD), author=MERCY), author="lakeside"), "lakeside")
+    assert not is_current(state, MERCY, OLD, 7)
+    assert list(successors_come_later(state)) == []
+
+
+def test_a_successor_withdraws_what_a_departed_member_authored() -> None:
+    state = inherited()
+    act(state, NAMED_WITHDRAW, "lakeside")
+    assert fate_of(state, MERCY, OLD, 7) == Override(Fate.WITHDRAWN, None)
+
+
+def test_naming_oneself_is_naming_nobody() -> None:
+    state = standing(batch(OLD), batch(NEW, replace(over(OLD), author=MERCY)))
+    assert fate_of(state, MERCY, OLD, 7) == Override(Fate.SUPERSEDED, Successor(batch_id=NEW, index=0))

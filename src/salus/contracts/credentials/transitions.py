@@ -10,6 +10,7 @@ from salus.contracts.credentials.errors import (
 )
 from salus.contracts.credentials.messages import Issue, Revoke
 from salus.contracts.credentials.tables import CREDENTIALS, Credential, Status
+from salus.contracts.members.reads import may_act_for
 from salus.core.context import Context
 from salus.core.wire import replace
 from salus.state.state import State
@@ -37,14 +38,14 @@ def revoke(state: State, ctx: Context, msg: Revoke) -> None:
 
     Raises, in this order:
         CredentialNotFoundError: no credential has this id.
-        NotIssuerError: the sponsor did not issue it.
+        NotIssuerError: the sponsor neither issued it nor succeeded the member that did.
         StaleVersionError: it has moved on from `version`.
         CredentialRevokedError: it is revoked already.
     """
     credential = CREDENTIALS.get(state, msg.credential_id)
     if credential is None:
         raise CredentialNotFoundError(credential_id=msg.credential_id)
-    if credential.issuer != ctx.sponsor:
+    if not may_act_for(state, ctx.sponsor, credential.issuer):
         raise NotIssuerError(credential_id=msg.credential_id, issuer=credential.issuer)
     if msg.version != credential.version:
         raise StaleVersionError(credential_id=msg.credential_id, version=credential.version)

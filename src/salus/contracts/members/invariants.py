@@ -2,8 +2,20 @@
 
 from collections.abc import Iterator
 
-from salus.contracts.members.tables import COMMITTEES, MEMBERS
+from salus.contracts.members.reads import validators
+from salus.contracts.members.tables import (
+    AUTHORSHIPS,
+    COMMITTEES,
+    EPOCHS,
+    KEYS,
+    MEMBERS,
+    PENDING,
+    PROPOSALS,
+    SUSPENSIONS,
+    Standing,
+)
 from salus.contracts.members.transitions import SEATS_MAX, duties
+from salus.crypto.digests import digest
 from salus.state.state import State
 
 
@@ -25,20 +37,71 @@ def committees_have_a_size(state: State) -> Iterator[str]:
             yield committee.hex()
 
 
+def epochs_follow_each_other(state: State) -> Iterator[str]:
+    """Every committee is known as it was at each epoch before its current one, and at no other."""
+    for committee, entry in COMMITTEES.items(state):
+        if [epoch for (_, epoch), _ in EPOCHS.items(state, committee)] != list(range(1, entry.epoch)):
+            yield committee.hex()
+
+
 def keys_are_unique(state: State) -> Iterator[str]:
-    """No public key serves two members or two duties."""
+    """No public key serves two members or two duties, and whose each is stands in the list of keys."""
     seen: set[bytes] = set()
     for member, entry in MEMBERS.items(state):
-        for key in duties(entry.keys):
-            if key in seen:
+        announced = () if entry.tls_next is None else (entry.tls_next,)
+        for key in (*duties(entry.keys), *announced):
+            owner = KEYS.get(state, digest(key))
+            if key in seen or owner is None or owner.member != member:
                 yield member
             seen.add(key)
 
 
 def somebody_validates(state: State) -> Iterator[str]:
-    """There is at least one validator, or no block could become final."""
-    if not any(entry.validator for _, entry in MEMBERS.items(state)):
+    """There is at least one validator that is not suspended, or no block could become final."""
+    if not validators(state):
         yield "validators"
 
 
-INVARIANTS = (seats_are_held_by_members, committees_have_a_size, keys_are_unique, somebody_validates)
+def suspended_ones_are_members(state: State) -> Iterator[str]:
+    """Only members are suspended."""
+    for member, _ in SUSPENSIONS.items(state):
+        if not MEMBERS.has(state, member):
+            yield member
+
+
+def votes_are_members_own(state: State) -> Iterator[str]:
+    """On what is undecided, members have voted and nobody else, each once."""
+    for (_, proposal_id), _ in PENDING.items(state):
+        proposal = PROPOSALS.get(state, proposal_id)
+        voters = () if proposal is None else (*proposal.approvals, *proposal.rejections)
+        if len(set(voters)) != len(voters) or not all(MEMBERS.has(state, voter) for voter in voters):
+            yield proposal_id.hex()
+
+
+def what_is_undecided_is_listed(state: State) -> Iterator[str]:
+    """The list that each block walks names the undecided proposals, and no other."""
+    listed = [(height, proposal_id) for (height, proposal_id), _ in PENDING.items(state)]
+    undecided = (Standing.OPEN, Standing.ACCEPTED)
+    found = [(one.height, id) for id, one in PROPOSALS.items(state) if one.standing in undecided]
+    for _, proposal_id in set(listed) ^ set(found):
+        yield proposal_id.hex()
+
+
+def authorship_has_a_member(state: State) -> Iterator[str]:
+    """A member that is gone has a successor that is not, and its name is nobody's."""
+    for author, authorship in AUTHORSHIPS.items(state):
+        if MEMBERS.has(state, author) or not MEMBERS.has(state, authorship.successor):
+            yield author
+
+
+INVARIANTS = (
+    seats_are_held_by_members,
+    committees_have_a_size,
+    epochs_follow_each_other,
+    keys_are_unique,
+    somebody_validates,
+    suspended_ones_are_members,
+    votes_are_members_own,
+    what_is_undecided_is_listed,
+    authorship_has_a_member,
+)

@@ -1,4 +1,4 @@
-"""How the network starts. Proposals and votes join this file when governance does."""
+"""How the network starts. What becomes of proposals is in `governing.py`, `executing.py` and `changing.py`."""
 
 from collections.abc import Hashable, Iterable
 from typing import TypeVar
@@ -23,8 +23,21 @@ from salus.contracts.members.messages import (
     MemberKeys,
     SeatHolder,
 )
-from salus.contracts.members.tables import CHAIN, COMMITTEES, MEMBERS, PACKS, Chain, Member, PackRoot
-from salus.core.ids import MemberId
+from salus.contracts.members.tables import (
+    CHAIN,
+    COMMITTEES,
+    KEYS,
+    MEMBERS,
+    PACKS,
+    RULES,
+    Chain,
+    KeyOwner,
+    Member,
+    PackRoot,
+    Rules,
+)
+from salus.core.ids import MemberId, PublicKey
+from salus.crypto.digests import digest
 from salus.crypto.signatures import is_sound
 from salus.state.state import State
 
@@ -32,6 +45,7 @@ T = TypeVar("T", bound=Hashable)
 
 CHAIN_KEY = "chain"  # The one entry of its table.
 SEATS_MAX = 13
+FIRST_RULES = 1  # The version of the rules that every network starts with.
 
 
 def genesis(state: State, genesis: Genesis) -> None:
@@ -56,20 +70,38 @@ def genesis(state: State, genesis: Genesis) -> None:
         raise PackTwiceError(jurisdiction=jurisdiction)
     if CHAIN.has(state, CHAIN_KEY):
         raise AlreadyFoundedError(chain=genesis.chain)
-    chain = Chain(chain=genesis.chain, started=genesis.time, parameters=genesis.parameters)
+    chain = Chain(version=0, chain=genesis.chain, started=genesis.time, parameters=genesis.parameters)
     CHAIN.put(state, CHAIN_KEY, chain)
+    RULES.put(state, 0, Rules(rules=FIRST_RULES))
     for founder in genesis.members:
         MEMBERS.put(state, founder.member, _admitted(founder))
+        remember_keys(state, founder.member, duties(founder.keys))
     for founding in genesis.committees:
-        seats = tuple(_seated(member, keys_of[member]) for member in founding.seats)
+        seats = tuple(seated(member, keys_of[member]) for member in founding.seats)
         COMMITTEES.put(state, founding.committee, Committee(epoch=1, seats=seats))
     for pack in genesis.packs:
-        PACKS.put(state, pack.jurisdiction, PackRoot(root=pack.root))
+        PACKS.put(state, pack.jurisdiction, PackRoot(version=1, root=pack.root))
 
 
 def duties(keys: MemberKeys) -> tuple[bytes, ...]:
     """All public keys of a member."""
-    return (keys.ledger, keys.validator, keys.keeper, keys.sealing, keys.tls)
+    return (keys.ledger, keys.validator, keys.keeper, keys.sealing, keys.gateway, keys.tls)
+
+
+def signing_keys(keys: MemberKeys) -> tuple[PublicKey, ...]:
+    """Those that sign, in the order of `KeyProof`."""
+    return (keys.ledger, keys.validator, keys.keeper, keys.tls)
+
+
+def remember_keys(state: State, member: MemberId, keys: Iterable[bytes]) -> None:
+    """Note whose these keys are, for good."""
+    for key in keys:
+        KEYS.put(state, digest(key), KeyOwner(member=member))
+
+
+def seated(member: MemberId, keys: MemberKeys) -> SeatHolder:
+    """A member on a seat, under the keys that it has."""
+    return SeatHolder(member=member, key=keys.keeper, sealing=keys.sealing)
 
 
 def first_repeated(items: Iterable[T]) -> T | None:
@@ -90,7 +122,7 @@ def _check_members(members: tuple[FoundingMember, ...]) -> None:
     if (key := first_repeated(key for founder in members for key in duties(founder.keys))) is not None:
         raise KeyTwiceError(key=key[:32])
     for founder in members:
-        for signing in (founder.keys.ledger, founder.keys.validator, founder.keys.keeper, founder.keys.tls):
+        for signing in signing_keys(founder.keys):
             if not is_sound(signing):
                 raise UnsoundKeyError(member=founder.member, key=signing)
 
@@ -111,13 +143,11 @@ def _check_committees(committees: tuple[FoundingCommittee, ...], keys_of: dict[M
 def _admitted(founder: FoundingMember) -> Member:
     return Member(
         version=0,
+        own_version=0,
         keys=founder.keys,
+        tls_next=None,
         jurisdiction=founder.jurisdiction,
         validator=founder.validator,
         quota_bytes=founder.quota_bytes,
         endpoints=founder.endpoints,
     )
-
-
-def _seated(member: MemberId, keys: MemberKeys) -> SeatHolder:
-    return SeatHolder(member=member, key=keys.keeper, sealing=keys.sealing)

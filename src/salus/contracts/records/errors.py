@@ -64,7 +64,7 @@ class BadReceiptError(RefusalError):
 
 
 class BatchNotFoundError(RefusalError):
-    """The sponsor has anchored no batch under this id."""
+    """Neither the sponsor nor one it has succeeded anchored a batch under this id."""
 
     code = "records.batch_not_found"
 

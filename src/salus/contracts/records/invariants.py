@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from salus.contracts.members.reads import committee_of, member_of
+from salus.contracts.members.reads import committee_of, member_of, successor_of
 from salus.contracts.records.header import LEAVES_PER_BATCH
 from salus.contracts.records.tables import BATCHES, OVERRIDES, Fate
 from salus.core.ids import BatchId, MemberId
@@ -10,10 +10,11 @@ from salus.state.state import State
 
 
 def batches_have_authors_and_keepers(state: State) -> Iterator[str]:
-    """Every batch was anchored by a member, with a committee at an epoch that it has reached."""
+    """Every batch has a member that answers for it, and was anchored with a committee at an epoch it has reached."""
     for (author, batch_id), batch in BATCHES.items(state):
         committee = committee_of(state, batch.committee)
-        if member_of(state, author) is None or committee is None or batch.epoch > committee.epoch:
+        answers = successor_of(state, author) or author
+        if member_of(state, answers) is None or committee is None or batch.epoch > committee.epoch:
             yield _shown(author, batch_id)
 
 
@@ -25,15 +26,17 @@ def overrides_name_records(state: State) -> Iterator[str]:
 
 
 def successors_come_later(state: State) -> Iterator[str]:
-    """A superseded version names a successor: of the same author, in another batch, anchored no earlier."""
+    """A superseded version names a successor: in another batch, anchored no earlier, by the author or for it."""
     for (author, batch_id, index), override in OVERRIDES.items(state):
         successor = override.successor
         if successor is None:
             if override.fate is Fate.SUPERSEDED:
                 yield _shown(author, batch_id, index)
             continue
-        old, new = BATCHES.get(state, (author, batch_id)), BATCHES.get(state, (author, successor.batch_id))
-        if successor.batch_id == batch_id or old is None or new is None or new.height < old.height:
+        by = author if successor.author is None else successor.author
+        old, new = BATCHES.get(state, (author, batch_id)), BATCHES.get(state, (by, successor.batch_id))
+        is_same = (by, successor.batch_id) == (author, batch_id)
+        if is_same or successor.author == author or old is None or new is None or new.height < old.height:
             yield _shown(author, batch_id, index)
 
 

@@ -1,6 +1,6 @@
 """What an author may say of sealed records: that a batch exists, and that one of its own versions no longer counts."""
 
-from salus.core.ids import BatchId, CommitteeId, Digest, Epoch, LeafIndex, Seat, Signature, TimeMs
+from salus.core.ids import BatchId, CommitteeId, Digest, Epoch, LeafIndex, Name, Seat, Signature, TimeMs
 from salus.core.wire import Message, Record
 
 
@@ -18,6 +18,7 @@ class Supersede(Record, tag="records.supersede/1", frozen=True):
     batch_id: BatchId
     index: LeafIndex
     successor_index: LeafIndex
+    author: Name | None = None  # The departed member that the sponsor has succeeded; None for an own record.
 
 
 class Anchor(Message, tag="records.anchor/1", frozen=True):
@@ -37,3 +38,4 @@ class Withdraw(Message, tag="records.withdraw/1", frozen=True):
 
     batch_id: BatchId
     index: LeafIndex
+    author: Name | None = None  # As in `Supersede`.

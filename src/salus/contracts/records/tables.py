@@ -3,7 +3,7 @@
 from enum import Enum
 from typing import Final
 
-from salus.core.ids import BatchId, CommitteeId, Digest, Epoch, Height, LeafIndex, MemberId, Seat, Unsigned
+from salus.core.ids import BatchId, CommitteeId, Digest, Epoch, Height, LeafIndex, MemberId, Name, Seat, Unsigned
 from salus.core.wire import Record
 from salus.state.keys import Bytes, Integer, Text
 from salus.state.table import Table
@@ -32,10 +32,11 @@ class Fate(Enum):
 
 
 class Successor(Record, tag="records.successor/1", frozen=True):
-    """The version that took another's place; by the same author."""
+    """The version that took another's place; by the same author, or by the member that succeeded it."""
 
     batch_id: BatchId
     index: LeafIndex
+    author: Name | None = None  # None for the same author.
 
 
 class Override(Record, tag="records.override/1", frozen=True):

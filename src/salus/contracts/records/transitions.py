@@ -1,10 +1,10 @@
 """One function per message; each checks, then writes.
 
-Only an author can touch its records: targets are looked up under the sponsor, so another's are simply not there.
+Only an author can touch its records, or the member that succeeded it: another's are simply not there.
 """
 
 from salus.contracts.members.messages import Committee
-from salus.contracts.members.reads import committee_of, holder_of
+from salus.contracts.members.reads import committee_of, holder_of, may_act_for
 from salus.contracts.records.errors import (
     AlreadyOverriddenError,
     AlreadyWithdrawnError,
@@ -20,10 +20,11 @@ from salus.contracts.records.errors import (
     TooFewReceiptsError,
     UnknownSeatError,
 )
-from salus.contracts.records.messages import Anchor, Withdraw
+from salus.contracts.records.messages import Anchor, Supersede, Withdraw
 from salus.contracts.records.statements import deposited
 from salus.contracts.records.tables import BATCHES, OVERRIDES, Batch, Fate, Override, Successor
 from salus.core.context import Context
+from salus.core.ids import MemberId
 from salus.crypto.shares import quorum
 from salus.state.state import State
 
@@ -41,7 +42,7 @@ def anchor(state: State, ctx: Context, msg: Anchor) -> None:
         StaleEpochError: the committee is at another epoch.
         UnknownSeatError: a receipt names a seat that the committee does not have.
         TooFewReceiptsError: fewer receipts than a quorum.
-        BatchNotFoundError: a target's batch is not the sponsor's.
+        BatchNotFoundError: a target's batch is neither the sponsor's nor that of one it has succeeded.
         AlreadyOverriddenError: a target was superseded or withdrawn before.
         BadReceiptError: a signature is not its seat's over this batch.
     """
@@ -66,25 +67,39 @@ def anchor(state: State, ctx: Context, msg: Anchor) -> None:
     )
     BATCHES.put(state, (ctx.sponsor, msg.batch_id), batch)
     for target in msg.supersedes:
-        successor = Successor(batch_id=msg.batch_id, index=target.successor_index)
+        author = _author(ctx, target)
+        other = None if author == ctx.sponsor else ctx.sponsor
+        successor = Successor(batch_id=msg.batch_id, index=target.successor_index, author=other)
         override = Override(fate=Fate.SUPERSEDED, successor=successor)
-        OVERRIDES.put(state, (ctx.sponsor, target.batch_id, target.index), override)
+        OVERRIDES.put(state, (author, target.batch_id, target.index), override)
 
 
 def withdraw(state: State, ctx: Context, msg: Withdraw) -> None:
     """Take one own record out of use. One that was superseded keeps the name of its successor.
 
     Raises, in this order:
-        BatchNotFoundError: the sponsor has no such batch.
+        BatchNotFoundError: neither the sponsor nor one it has succeeded has such a batch.
         AlreadyWithdrawnError: the record was withdrawn before.
     """
-    if not BATCHES.has(state, (ctx.sponsor, msg.batch_id)):
-        raise BatchNotFoundError(author=ctx.sponsor, batch_id=msg.batch_id)
-    before = OVERRIDES.get(state, (ctx.sponsor, msg.batch_id, msg.index))
+    author = _author(ctx, msg)
+    _check_batch(state, ctx, msg)
+    before = OVERRIDES.get(state, (author, msg.batch_id, msg.index))
     if before is not None and before.fate is Fate.WITHDRAWN:
-        raise AlreadyWithdrawnError(author=ctx.sponsor, batch_id=msg.batch_id, index=msg.index)
+        raise AlreadyWithdrawnError(author=author, batch_id=msg.batch_id, index=msg.index)
     override = Override(fate=Fate.WITHDRAWN, successor=None if before is None else before.successor)
-    OVERRIDES.put(state, (ctx.sponsor, msg.batch_id, msg.index), override)
+    OVERRIDES.put(state, (author, msg.batch_id, msg.index), override)
+
+
+def _author(ctx: Context, named: Supersede | Withdraw) -> MemberId:
+    """Whose record is meant."""
+    return ctx.sponsor if named.author is None else named.author
+
+
+def _check_batch(state: State, ctx: Context, named: Supersede | Withdraw) -> None:
+    """Raise BatchNotFoundError where there is no such batch, and also where it is not the sponsor's to touch."""
+    author = _author(ctx, named)
+    if not BATCHES.has(state, (author, named.batch_id)) or not may_act_for(state, ctx.sponsor, author):
+        raise BatchNotFoundError(author=author, batch_id=named.batch_id)
 
 
 def _check_alone(ctx: Context, msg: Anchor) -> None:
@@ -98,13 +113,14 @@ def _check_alone(ctx: Context, msg: Anchor) -> None:
         if receipt.good_until < ctx.valid_until:
             raise ReceiptEndsEarlyError(batch_id=msg.batch_id, seat=receipt.seat, good_until=receipt.good_until)
     for target in msg.supersedes:
-        if target.batch_id == msg.batch_id:
+        if target.batch_id == msg.batch_id and _author(ctx, target) == ctx.sponsor:
             raise TargetInOwnBatchError(batch_id=msg.batch_id, index=target.index)
-    targets: set[tuple[bytes, int]] = set()
+    targets: set[tuple[MemberId, bytes, int]] = set()
     for target in msg.supersedes:
-        if (target.batch_id, target.index) in targets:
+        named = (_author(ctx, target), target.batch_id, target.index)
+        if named in targets:
             raise TargetTwiceError(batch_id=target.batch_id, index=target.index)
-        targets.add((target.batch_id, target.index))
+        targets.add(named)
 
 
 def _check_seats(committee: Committee, msg: Anchor) -> None:
@@ -117,11 +133,11 @@ def _check_seats(committee: Committee, msg: Anchor) -> None:
 
 def _check_targets(state: State, ctx: Context, msg: Anchor) -> None:
     for target in msg.supersedes:
-        if not BATCHES.has(state, (ctx.sponsor, target.batch_id)):
-            raise BatchNotFoundError(author=ctx.sponsor, batch_id=target.batch_id)
+        _check_batch(state, ctx, target)
     for target in msg.supersedes:
-        if OVERRIDES.has(state, (ctx.sponsor, target.batch_id, target.index)):
-            raise AlreadyOverriddenError(author=ctx.sponsor, batch_id=target.batch_id, index=target.index)
+        author = _author(ctx, target)
+        if OVERRIDES.has(state, (author, target.batch_id, target.index)):
+            raise AlreadyOverriddenError(author=author, batch_id=target.batch_id, index=target.index)
 
 
 def _check_signatures(committee: Committee, ctx: Context, msg: Anchor) -> None:
