@@ -13,7 +13,7 @@ from salus.crypto import merkle
 from salus.engines import receipts
 from salus.engines.receipts import Receipt, ReceiptChecker, ReceiptError, Vote, check_receipt, path_of
 from salus.machine.block import ACCEPTED
-from tests.engines.receipt_cases import NET, OTHER, cases, made
+from tests.engines.receipt_cases import JOINED, NET, OTHER, cases, deciding, handed_cases, handed_over, made
 from tests.vectors.generate_receipts import FILE, vectors
 
 RECEIPTS = made()
@@ -26,8 +26,14 @@ def test_check_refuses(why: str, receipt: Receipt) -> None:
         check_receipt(decode(Receipt, encode(receipt)), NET.genesis)
 
 
+@pytest.mark.parametrize(("why", "receipt"), handed_cases(), ids=[why for why, _ in handed_cases()])
+def test_check_refuses_after_a_handover(why: str, receipt: Receipt) -> None:
+    with pytest.raises(ReceiptError):
+        check_receipt(decode(Receipt, encode(receipt)), NET.genesis)
+
+
 def test_check_refuses_under_the_genesis_of_another_network() -> None:
-    with pytest.raises(ReceiptError, match="other validators"):
+    with pytest.raises(ReceiptError, match="signature"):
         check_receipt(RECEIPTS[0], OTHER.genesis)
 
 
@@ -41,7 +47,7 @@ def test_no_byte_of_a_receipt_can_be_changed(place: int, mask: int) -> None:
 
 @pytest.mark.parametrize("mask", [1, 0x80])
 def test_no_byte_of_any_receipt_can_be_changed_in_its_lowest_or_highest_bit(mask: int) -> None:
-    for receipt in RECEIPTS:
+    for receipt in (*RECEIPTS, handed_over()):
         data = encode(receipt)
         for place in range(len(data)):
             changed = data[:place] + bytes((data[place] ^ mask,)) + data[place + 1 :]
@@ -60,6 +66,40 @@ def test_a_receipt_of_each_place_in_its_block_is_accepted() -> None:
     for receipt in RECEIPTS:
         body = check_receipt(decode(Receipt, encode(receipt)), NET.genesis)
         assert body.chain == NET.chain
+
+
+def test_a_receipt_is_proven_by_the_genesis_after_every_validator_set_that_followed() -> None:
+    receipt = decode(Receipt, encode(handed_over()))
+    assert check_receipt(receipt, NET.genesis).chain == NET.chain
+    assert [handover.header.height for handover in receipt.handovers] == [3, 7]
+    assert JOINED in {vote.validator for vote in receipt.votes}
+
+
+def test_a_handover_costs_a_receipt_nothing_where_there_was_none() -> None:
+    assert [len(receipt.handovers) for receipt in RECEIPTS] == [0] * len(RECEIPTS)
+    assert len(DATA) < 1_100
+
+
+def test_the_receipt_of_the_deciding_vote_is_signed_by_those_before_it() -> None:
+    """The block that changes the validators is signed by the old ones; it needs no handover itself."""
+    first = handed_over().handovers[0]
+    check_receipt(deciding(), NET.genesis)
+    assert deciding().header == first.header
+
+
+def test_a_checker_follows_handovers_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    verified: list[bytes] = []
+    real = receipts.verify
+
+    def counted(key: bytes, message: bytes, signature: bytes) -> bool:
+        verified.append(message)
+        return real(key, message, signature)
+
+    monkeypatch.setattr(receipts, "verify", counted)
+    checker = ReceiptChecker(NET.genesis)
+    for _ in range(3):
+        checker.check(handed_over())
+    assert len(verified) == 4 + 5 + 5
 
 
 def test_three_of_four_votes_are_enough() -> None:

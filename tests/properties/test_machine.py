@@ -23,7 +23,7 @@ from salus.state.key_value import MemoryStore
 from salus.state.state import checked_root
 from tests.support.network import NAMES, Ledger, network
 
-NET = network(4, quota_bytes=3_000, parameters=Parameters(lane_bytes=1_500, messages_max=4))
+NET = network(4, quota_bytes=30_000, parameters=Parameters(lane_bytes=1_500, messages_max=4))
 IDS = [NET.id16("random", number) for number in range(3)]
 ids, sponsors = st.sampled_from(IDS), st.sampled_from(NAMES)
 new_ids = st.binary(min_size=16, max_size=16)

@@ -10,7 +10,7 @@ from typing import Any
 
 from salus.core.wire import encode
 from salus.engines.receipts import Receipt
-from tests.engines.receipt_cases import NET, OTHER, cases, made
+from tests.engines.receipt_cases import NET, OTHER, cases, handed_cases, history, made
 
 FILE = Path(__file__).with_name("receipts.json")
 
@@ -21,8 +21,8 @@ def vectors() -> dict[str, Any]:
         "about": "Receipts as bytes, and what whoever has the genesis alone must say of them.",
         "genesis": encode(NET.genesis).hex(),
         "other_genesis": encode(OTHER.genesis).hex(),  # Under which all of these are refused.
-        "valid": [_proven(receipt) for receipt in made()],
-        "refused": [{"why": why, "bytes": encode(receipt).hex()} for why, receipt in cases()],
+        "valid": [_proven(receipt) for receipt in (*made(), *history()[0])],
+        "refused": [{"why": why, "bytes": encode(receipt).hex()} for why, receipt in (*cases(), *handed_cases())],
         "malformed": _malformed(encode(made()[0])),
     }
 

@@ -2,6 +2,7 @@
 
 Each member that takes part applies the block inside its own open write transaction and signs the header it computed;
 with one header signed by more than two thirds of the validators, each keeps it with one fsync; otherwise nobody does.
+Who validates is what the state says after the block before: members come and go, and change keys, while this runs.
 A member that is held back, or whose disk failed, lags and adopts what it missed. A member whose own result contradicts
 the network's halts alone. All of this happens without an `await`: no write transaction is open while others run.
 """
@@ -11,9 +12,10 @@ from collections.abc import Mapping
 from salus.core.errors import IntegrityError, UnavailableError
 from salus.core.ids import Digest, MemberId
 from salus.crypto.signatures import SigningKey
-from salus.engines.receipts import ReceiptError, Vote, is_quorum, validators_of
+from salus.engines.receipts import ReceiptError, Vote, is_quorum, keys_of
 from salus.engines.replica import BrokenBlockError, Replica, StoredBlock
 from salus.machine.block import Block, Header, header_id
+from salus.machine.errors import UnknownRulesError
 
 
 class NotFinalError(UnavailableError):
@@ -36,11 +38,26 @@ class Agreement:
         self.halted: dict[MemberId, IntegrityError] = {}
         self._keys = dict(keys)
         self._held: set[MemberId] = set()
-        self._validators = [name for name, _ in validators_of(self.newest().genesis)]
 
     def newest(self) -> Replica:
         """The replica that is furthest, whether it takes part or not."""
         return max(self.replicas.values(), key=lambda replica: replica.height)
+
+    @property
+    def validators(self) -> list[MemberId]:
+        """Whose signatures make the next block final."""
+        return [one.validator for one in self.newest().validators]
+
+    def admit(self, member: MemberId, replica: Replica, key: SigningKey) -> None:
+        """Let a member take part from now on, or with another key; it catches up before it votes."""
+        self.replicas[member] = replica
+        self._keys[member] = key
+
+    def dismiss(self, member: MemberId) -> None:
+        """Let a member's replica go. One that validates is then missing."""
+        del self.replicas[member], self._keys[member]
+        self._held.discard(member)
+        self.halted.pop(member, None)
 
     def hold(self, member: MemberId) -> None:
         """Cut a member off."""
@@ -56,18 +73,24 @@ class Agreement:
         return [name for name in self.replicas if self._is_up(name) and self.replicas[name].height == height]
 
     def voting(self) -> list[MemberId]:
-        """Validators among those."""
-        return [name for name in self.taking_part() if name in self._validators]
+        """Validators among those whose key is here."""
+        keys = keys_of(self.newest().validators)
+        return [name for name in self.taking_part() if keys.get(name) == self._keys[name].public]
 
     def is_ready(self) -> bool:
         """Whether the members that are up can make a block final.
 
         Raises:
             NoQuorumError: so many have halted that they never will.
+            UnknownRulesError: that is so because this program is too old for the rules in force.
         """
-        if not is_quorum(len([name for name in self._validators if name not in self.halted]), len(self._validators)):
-            raise NoQuorumError(halted=len(self.halted), members=len(self._validators))
-        return is_quorum(len(self.voting()), len(self._validators))
+        validators = self.validators
+        if not is_quorum(len([name for name in validators if name not in self.halted]), len(validators)):
+            for error in self.halted.values():
+                if isinstance(error, UnknownRulesError):
+                    raise error
+            raise NoQuorumError(halted=len(self.halted), members=len(validators))
+        return is_quorum(len(self.voting()), len(validators))
 
     def catch_up(self) -> None:
         """Bring every member that is up to the newest block that any such member has."""
@@ -83,12 +106,14 @@ class Agreement:
 
         Raises:
             NotFinalError: too few members could apply it, or none could keep it; nothing of it remains.
-            NoQuorumError: members contradict each other, and no header has enough votes.
+            NoQuorumError: members contradict each other or have halted, and no header has enough votes.
+            UnknownRulesError: as in `is_ready`.
         """
         try:
             headers = self._prepared(block)
-            header = self._elected(headers)
-            voters = [name for name in self.voting() if headers.get(name) == header]
+            able = self.voting()
+            header = self._elected({name: headers[name] for name in able if name in headers})
+            voters = [name for name in able if headers.get(name) == header]
             votes = tuple(self.replicas[name].vote(self._keys[name]) for name in voters)
             return self._kept(list(headers), header, votes)
         finally:
@@ -108,14 +133,14 @@ class Agreement:
 
     def _elected(self, headers: Mapping[MemberId, Header]) -> Header:
         votes: dict[Digest, list[Header]] = {}
-        for name in self._validators:
-            if name in headers:
-                votes.setdefault(header_id(headers[name]), []).append(headers[name])
+        for header in headers.values():
+            votes.setdefault(header_id(header), []).append(header)
         most = max(votes.values(), key=len, default=[])
-        if is_quorum(len(most), len(self._validators)):
+        if is_quorum(len(most), len(self.validators)):
             return most[0]
         if len(votes) > 1:
             raise NoQuorumError(members=len(headers), headers=len(votes))
+        self.is_ready()  # Raises if those that halted at this very block are too many.
         raise NotFinalError(members_up=len(most))
 
     def _kept(self, members: list[MemberId], header: Header, votes: tuple[Vote, ...]) -> StoredBlock:

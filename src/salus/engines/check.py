@@ -1,7 +1,8 @@
 """Whether a member's ledger is what its blocks say: everything worked out again from the genesis, and compared.
 
-1. Blocks: none missing, each signed by more than two thirds, each following the one before. With CometBFT, which proves
-   by its own commits that they are final, no block carries signatures (`signed=False`).
+1. Blocks: none missing, each signed by more than two thirds of those who validated then, each
+   following the one before. With CometBFT, which proves by its own commits that they are final, no block
+   carries signatures (`signed=False`).
 2. Replay: every block applied anew, by a fresh machine, in a store of its own; each header must come out the same.
 3. Store: values, pages, index and newest header must be those of the replay, byte for byte, and nothing besides.
 4. Tree: the root once more from all values at once, not block by block; it must be the newest header's.
@@ -21,6 +22,7 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from salus.contracts.members.messages import Genesis
+from salus.contracts.members.reads import validators
 from salus.core.errors import IntegrityError, MalformedError, SalusError
 from salus.core.ids import NO_DIGEST, Digest, Height, MemberId
 from salus.core.wire import encode
@@ -28,14 +30,16 @@ from salus.engines.engine import Ledger
 from salus.engines.layout import (
     BLOCKS_PREFIX,
     GENESIS_KEY,
+    HANDOVERS_PREFIX,
     INDEX_PREFIX,
     NEWEST_KEY,
     StoredBlock,
     block_at,
+    hand_over,
     index,
 )
 from salus.engines.lmdb_store import LmdbStore, Snapshot, check_file
-from salus.engines.receipts import ReceiptError, check_votes, validators_of
+from salus.engines.receipts import ReceiptError, Validator, check_votes, keys_of, named
 from salus.engines.replica import genesis_header, no_cyclic_collector
 from salus.machine.admission import remembering
 from salus.machine.block import Header, header_id, header_of
@@ -50,7 +54,7 @@ Progress = Callable[[Height, Height], None]  # Blocks replayed, and how many the
 BROKEN_RULES_MAX = 20  # Named in a report; the first one is already a reason to stop.
 _BLOCKS_PER_WRITE = 64
 _VALUES_PER_CHUNK = 20_000
-_PARTS: Final = {VALUES_PREFIX: "value", PAGES_PREFIX: "page", INDEX_PREFIX: "index"}
+_PARTS: Final = {VALUES_PREFIX: "value", PAGES_PREFIX: "page", HANDOVERS_PREFIX: "handover", INDEX_PREFIX: "index"}
 _TAKEN: Final = frozenset({BLOCKS_PREFIX, *_PARTS})  # A key of another form under `b` makes a block seem missing.
 # Where keys begin that are none of ours: before, between and behind the parts.
 _GAPS: Final = (b"", *(bytes((p[0] + 1,)) for p in sorted(_TAKEN)), GENESIS_KEY + b"\0", NEWEST_KEY + b"\0")
@@ -60,7 +64,9 @@ _GAPS: Final = (b"", *(bytes((p[0] + 1,)) for p in sorted(_TAKEN)), GENESIS_KEY 
 class Difference:
     """One thing that is not as it must be. Names heights and keys' first bytes, never content."""
 
-    what: str  # file, genesis, block, chain, votes, header, value, page, index, newest, stray, root, invariant.
+    what: (
+        str  # file, genesis, block, chain, votes, header, value, page, handover, index, newest, stray, root, invariant.
+    )
     height: Height  # The block at which it shows; the newest one for what is in the store.
     detail: str
 
@@ -123,8 +129,7 @@ def check_store(
         rebuilt = stack.enter_context(LmdbStore(workspace / "tree"))
         stack.enter_context(no_cyclic_collector())
         try:
-            validators = dict(validators_of(genesis)) if signed else None
-            newest = _replay(view, anew, genesis, report, progress or _in_silence, validators)
+            newest = _replay(view, anew, genesis, report, progress or _in_silence, signed)
             _compare(view, anew, newest)
             _rebuild(view, rebuilt, newest, report)
         except _Wrong as wrong:
@@ -140,7 +145,7 @@ def _replay(
     genesis: Genesis,
     report: Report,
     progress: Progress,
-    validators: dict[MemberId, bytes] | None,
+    signed: bool,
 ) -> Header:
     if view.get(GENESIS_KEY) != encode(genesis):
         raise _Wrong(Difference("genesis", 0, "the store belongs to another network"))
@@ -153,8 +158,10 @@ def _replay(
         with anew.write():
             for stored in islice(blocks, _BLOCKS_PER_WRITE):
                 _check_place(stored, newest)
-                _check_signed(stored, validators)
+                before = named(validators(State(anew)))
+                _check_signed(stored, before, signed)
                 newest = _applied(stored, anew, machine)
+                _note_handover(anew, before, newest)
                 _count(report, stored)
         progress(report.height, total)
     if view.get(NEWEST_KEY) != encode(newest):
@@ -181,13 +188,19 @@ def _check_place(stored: StoredBlock, newest: Header) -> None:
         raise _Wrong(Difference("chain", newest.height + 1, "the block does not follow the one before"))
 
 
-def _check_signed(stored: StoredBlock, validators: dict[MemberId, bytes] | None) -> None:
-    if validators is None:
+def _note_handover(anew: LmdbStore, before: tuple[Validator, ...], newest: Header) -> None:
+    after = named(validators(State(anew)))
+    if after != before:
+        hand_over(anew, newest.height, after)
+
+
+def _check_signed(stored: StoredBlock, before: tuple[Validator, ...], signed: bool) -> None:
+    if not signed:
         if stored.votes:
             raise _Wrong(Difference("votes", stored.block.height, "signatures where CometBFT's commit is the proof"))
         return
     try:
-        check_votes(stored.header, stored.votes, validators)
+        check_votes(stored.header, stored.votes, keys_of(before))
     except ReceiptError as error:
         raise _Wrong(Difference("votes", stored.block.height, str(error.facts["reason"]))) from None
 

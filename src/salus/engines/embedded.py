@@ -120,6 +120,18 @@ class EmbeddedEngine:
         """Call this once for each block that this engine makes final."""
         self._on_final.append(listener)
 
+    async def admit(self, member: MemberId, replica: Replica, key: SigningKey) -> None:
+        """Let a member take part that joined at run time, or go on with another validator's key; it catches up."""
+        self._members.admit(member, replica, key)
+        self._members.catch_up()
+        await self._announce()
+        self._changed.set()
+
+    def dismiss(self, member: MemberId) -> None:
+        """Let the replica of a member go that is none any more; the caller closes it."""
+        self._members.dismiss(member)
+        self._look()
+
     def hold(self, member: MemberId) -> None:
         """Keep blocks from a member, as if it were cut off; it neither applies nor votes."""
         self._members.hold(member)

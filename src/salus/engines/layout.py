@@ -1,24 +1,28 @@
-"""What lies where in a member's store, beside the state's values (`v`) and pages (`t`): genesis, blocks, an index.
+"""What lies where in a member's store, beside the state's values (`v`) and pages (`t`): genesis, blocks, indices.
 
     g                        the genesis
     n                        the newest final header
     b ‖ height (8 bytes)     a final block with its results, header and votes
+    h ‖ height (8 bytes)     who validates after a block that changed it, where it did
     x ‖ tx_id (16 bytes)     where a transaction became final
 
 Everything but `g` follows from the blocks: `check.py` works it out again.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from salus.core.errors import MalformedError
 from salus.core.ids import Digest, Height
 from salus.core.wire import Record, decode, encode
-from salus.engines.receipts import Vote
+from salus.engines.receipts import Handover, Validator, Vote
 from salus.machine.block import ACCEPTED, Block, Header, Result
-from salus.state.key_value import KeyValue
+from salus.state.key_value import KeyValue, Prefixed
 
 GENESIS_KEY = b"g"
 NEWEST_KEY = b"n"
 BLOCKS_PREFIX = b"b"
+HANDOVERS_PREFIX = b"h"
 INDEX_PREFIX = b"x"
 _TX_ID_BYTES = 16
 _NUMBER_BYTES = 8
@@ -32,6 +36,12 @@ class StoredBlock(Record, tag="engine.stored_block/1", frozen=True):
     results: tuple[Result, ...]
     header: Header
     votes: tuple[Vote, ...]
+
+
+class Handed(Record, tag="engine.handed/1", frozen=True):
+    """Who validates after a block."""
+
+    validators: tuple[Validator, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +94,25 @@ def index(store: KeyValue, stored: StoredBlock) -> None:
             store.put(key, row + _ACCEPTED)
         elif any(result.tx_id) and (store.get(key) or b"")[2 * _NUMBER_BYTES :] != _ACCEPTED:
             store.put(key, row)
+
+
+def hand_over(store: KeyValue, height: Height, validators: tuple[Validator, ...]) -> None:
+    """Note who validates after a block that changed it."""
+    handed = Handed(validators=validators)
+    store.put(HANDOVERS_PREFIX + height.to_bytes(_NUMBER_BYTES, "big"), encode(handed))
+
+
+def handovers_before(store: KeyValue, height: Height) -> Iterator[Handover]:
+    """The handovers below a height, the first one first. Raises MalformedError where the bytes are none."""
+    for key, data in Prefixed(store, HANDOVERS_PREFIX).scan(b""):
+        at = int.from_bytes(key, "big")
+        if at >= height:
+            return
+        stored = block_at(store, at)
+        if stored is None:
+            raise MalformedError(reason="a handover without its block")
+        validators = decode(Handed, data).validators
+        yield Handover(header=stored.header, votes=stored.votes, validators=validators)
 
 
 def _index_key(tx_id: Digest) -> bytes:

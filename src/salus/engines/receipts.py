@@ -1,8 +1,12 @@
 """Receipts: the proof of a final transaction, checked offline by whoever has the genesis file.
 
 A receipt holds the transaction as it was sent, its result, the way from both to the header's outcome root, and the
-header with signatures of more than two thirds of the validators. Nothing in it needs a network, a clock or trust in who
-shows it, and no byte of it can be changed: what it says has one form.
+header with signatures of more than two thirds of the validators. Where those are not the genesis's any more, it holds a
+handover for each time they changed: a header that the validators before signed, and those whom it names. Nothing in it
+needs a network, a clock or trust in who shows it, and no byte of it can be changed: what it says has one form.
+
+Offline, nobody can know that validators of long ago are none any more: more than two thirds of them, or a thief of
+their old keys, could sign another history from their time on. Keys that were replaced are to be destroyed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,6 +31,21 @@ class Vote(Record, tag="engine.vote/1", frozen=True):
     signature: Signature
 
 
+class Validator(Record, tag="engine.validator/1", frozen=True):
+    """Who signs headers, and with which key."""
+
+    validator: Name
+    key: PublicKey
+
+
+class Handover(Record, tag="engine.handover/1", frozen=True):
+    """A header after which others validate: signed by the validators before, it binds those after it."""
+
+    header: Header
+    votes: tuple[Vote, ...]
+    validators: tuple[Validator, ...]  # As the state lists them; their digest is the header's.
+
+
 class Receipt(Record, tag="engine.receipt/1", frozen=True):
     """What a party keeps of an accepted (or refused) transaction.
 
@@ -40,6 +59,7 @@ class Receipt(Record, tag="engine.receipt/1", frozen=True):
     siblings: tuple[Digest, ...]
     header: Header
     votes: tuple[Vote, ...]
+    handovers: tuple[Handover, ...] = ()  # Every one before the header, the first one first; mostly none.
 
 
 class ReceiptError(RefusalError):
@@ -52,6 +72,11 @@ def validators_of(genesis: Genesis) -> tuple[tuple[MemberId, PublicKey], ...]:
     """The validators at the start, in the order in which the state lists them: shorter names first, then by name."""
     named = [(member.member, member.keys.validator) for member in genesis.members if member.validator]
     return tuple(sorted(named, key=lambda validator: (len(validator[0]), validator[0])))
+
+
+def named(validators: tuple[tuple[MemberId, PublicKey], ...]) -> tuple[Validator, ...]:
+    """Validators as a handover lists them."""
+    return tuple(Validator(validator=member, key=key) for member, key in validators)
 
 
 def is_quorum(count: int, validators: int) -> bool:
@@ -68,8 +93,8 @@ def check_votes(header: Header, votes: tuple[Vote, ...], keys: Mapping[MemberId,
     names = [vote.validator for vote in votes]
     if len(set(names)) != len(names) or not set(names) <= set(keys):
         raise ReceiptError(reason="votes are not those of distinct validators", height=header.height)
-    named = header_id(header)
-    if not all(verify(keys[vote.validator], named, vote.signature) for vote in votes):
+    signed = header_id(header)
+    if not all(verify(keys[vote.validator], signed, vote.signature) for vote in votes):
         raise ReceiptError(reason="a validator's signature is not valid", height=header.height)
     if not is_quorum(len(votes), len(keys)):
         raise ReceiptError(reason="not more than two thirds signed", height=header.height)
@@ -79,8 +104,9 @@ def check_receipt(receipt: Receipt, genesis: Genesis) -> Body:
     """Raise unless the receipt proves its transaction's result on this network; return what the transaction asked.
 
     Raises, in this order:
-        ReceiptError: another chain, or other validators than the genesis names.
+        ReceiptError: another chain.
         ReceiptError: a path that does not lead to the header.
+        ReceiptError: a handover out of order, without effect, to others than its header binds, or badly signed.
         ReceiptError: a vote that is not a validator's, is doubled or not valid; or too few.
         MalformedError: the transaction inside is not one.
     """
@@ -88,30 +114,69 @@ def check_receipt(receipt: Receipt, genesis: Genesis) -> Body:
 
 
 class ReceiptChecker:
-    """Checks many receipts of one network: headers that were seen with the same votes are not verified again."""
+    """Checks many receipts of one network: headers and handovers seen with the same votes are not verified again."""
 
     def __init__(self, genesis: Genesis) -> None:
         validators = validators_of(genesis)
         self._chain = genesis.chain
-        self._keys = dict(validators)
-        self._validators = validators_digest_of(validators)
+        self._validators = named(validators)
         # Only what was proven is remembered: an error passes through the cache and leaves nothing.
         self._check_final = lru_cache(HEADERS_REMEMBERED)(self._final)
+        self._handed_over = lru_cache(HEADERS_REMEMBERED)(self._after)
 
     def check(self, receipt: Receipt) -> Body:
         """As `check_receipt`, against the genesis given at the start."""
         header = receipt.header
         if header.chain != self._chain:
             raise ReceiptError(reason="another chain", height=header.height)
-        if header.validators != self._validators:
-            raise ReceiptError(reason="other validators than the genesis names", height=header.height)
         if _root_above(receipt) != header.outcome_root:
             raise ReceiptError(reason="the path does not lead to the header", height=header.height)
-        self._check_final(header, receipt.votes)
+        validators = self._handed_over(receipt.handovers)
+        if receipt.handovers and receipt.handovers[-1].header.height >= header.height:
+            raise ReceiptError(reason="a handover that does not come before the header", height=header.height)
+        self._check_final(header, receipt.votes, validators)
         return decode(Body, decode(Tx, receipt.tx).body)
 
-    def _final(self, header: Header, votes: tuple[Vote, ...]) -> None:
-        check_votes(header, votes, self._keys)
+    def validators_after(self, handovers: tuple[Handover, ...]) -> tuple[Validator, ...]:
+        """Who validates after these handovers, from the genesis on. Raises ReceiptError where one does not hold."""
+        return self._handed_over(handovers)
+
+    def _after(self, handovers: tuple[Handover, ...]) -> tuple[Validator, ...]:
+        validators, height = self._validators, 0
+        for handover in handovers:
+            if handover.header.chain != self._chain or handover.header.height <= height:
+                raise ReceiptError(reason="handovers do not follow each other", height=handover.header.height)
+            validators, height = check_handover(handover, validators), handover.header.height
+        return validators
+
+    def _final(self, header: Header, votes: tuple[Vote, ...], validators: tuple[Validator, ...]) -> None:
+        check_votes(header, votes, keys_of(validators))
+
+
+def keys_of(validators: tuple[Validator, ...]) -> dict[MemberId, PublicKey]:
+    """Keys by validator."""
+    return {one.validator: one.key for one in validators}
+
+
+def digest_of(validators: tuple[Validator, ...]) -> Digest:
+    """The digest that a header binds."""
+    return validators_digest_of(tuple((one.validator, one.key) for one in validators))
+
+
+def check_handover(handover: Handover, before: tuple[Validator, ...]) -> tuple[Validator, ...]:
+    """Raise unless more than two thirds of those before handed over to others; return those.
+
+    Raises, in this order:
+        ReceiptError: its header binds others than it names, or the same as before: such a handover says nothing.
+        ReceiptError: as in `check_votes`.
+    """
+    height = handover.header.height
+    if digest_of(handover.validators) != handover.header.validators:
+        raise ReceiptError(reason="a handover to others than its header binds", height=height)
+    if handover.validators == before:
+        raise ReceiptError(reason="a handover to the same validators", height=height)
+    check_votes(handover.header, handover.votes, keys_of(before))
+    return handover.validators
 
 
 def path_of(leaves: Sequence[bytes], index: int) -> tuple[int, tuple[Digest, ...]]:

@@ -11,15 +11,35 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 from salus.contracts.members.messages import Genesis
+from salus.contracts.members.reads import validators
 from salus.core.errors import IntegrityError, MalformedError, UnavailableError
 from salus.core.faults import NO_FAULTS, Faults
 from salus.core.ids import NO_DIGEST, ChainId, Digest, Height, MemberId, TimeMs
 from salus.core.wire import Message, decode, encode
 from salus.crypto.signatures import SigningKey
 from salus.engines.engine import Inclusion
-from salus.engines.layout import GENESIS_KEY, NEWEST_KEY, StoredBlock, block_at, keep, place_of
+from salus.engines.layout import (
+    GENESIS_KEY,
+    NEWEST_KEY,
+    StoredBlock,
+    block_at,
+    hand_over,
+    handovers_before,
+    keep,
+    place_of,
+)
 from salus.engines.lmdb_store import LmdbStore
-from salus.engines.receipts import Receipt, Vote, check_votes, path_of, validators_of
+from salus.engines.receipts import (
+    Handover,
+    Receipt,
+    Validator,
+    Vote,
+    check_votes,
+    keys_of,
+    named,
+    path_of,
+    validators_of,
+)
 from salus.machine.admission import read
 from salus.machine.block import (
     ACCEPTED,
@@ -83,13 +103,14 @@ class Replica:
         self._store = store
         self._machine = machine
         self._faults = faults
-        self._validators = dict(validators_of(genesis))
         self._listeners: list[Callable[[StoredBlock], None]] = []
         self._untold: list[StoredBlock] = []
         self._arrived = asyncio.Condition()
         self._open: AbstractContextManager[object] | None = None
+        self._next_validators: tuple[Validator, ...] = ()  # After the prepared block.
         self._prepared: tuple[Block, tuple[Result, ...], Header] | None = None
         self._newest = self._start()
+        self._validators = named(validators(self.state))
 
     def _start(self) -> Header:
         stored = self._store.get(GENESIS_KEY)
@@ -157,6 +178,11 @@ class Replica:
         return self._prepared[1], self._prepared[2], State(self._store)
 
     @property
+    def validators(self) -> tuple[Validator, ...]:
+        """Whose signatures make the next block final."""
+        return self._validators
+
+    @property
     def values_and_tree(self) -> LmdbStore:
         """The store beneath, for `salus ledger check`."""
         return self._store
@@ -190,6 +216,7 @@ class Replica:
                 state = State(self._store)
                 applied = self._machine.apply(state, block)
                 header = header_of(block, applied)
+                self._next_validators = self._validators_after(state, header)
         except BaseException:
             self.abandon()
             raise
@@ -215,12 +242,14 @@ class Replica:
         stored = StoredBlock(block=block, results=results, header=header, votes=votes)
         try:
             keep(self._store, stored)
+            if self._next_validators != self._validators:
+                hand_over(self._store, header.height, self._next_validators)
             self._faults.hit(f"ledger.{self.member}.block:before")
             self._close_write(None)
         except BaseException:
             self.abandon()
             raise
-        self._newest = header
+        self._newest, self._validators = header, self._next_validators
         self._untold.append(stored)
         self._faults.hit(f"ledger.{self.member}.block:after")
         return stored
@@ -241,10 +270,10 @@ class Replica:
         """Take over a block that others made final: check its votes, apply it, compare, keep it.
 
         Raises:
-            ReceiptError: too few validators signed it.
+            ReceiptError: too few of the validators before it signed it.
             DivergedError: it leads to another header here.
         """
-        check_votes(stored.header, stored.votes, self._validators)
+        check_votes(stored.header, stored.votes, keys_of(self._validators))
         self.prepare(stored.block)
         self.finalise(stored.header, stored.votes)
         self._tell()  # At once, so that a long absence is not held in memory.
@@ -311,12 +340,28 @@ class Replica:
             siblings=siblings,
             header=stored.header,
             votes=stored.votes,
+            handovers=self.handovers(stored.header.height),
         )
+
+    def handovers(self, height: Height) -> tuple[Handover, ...]:
+        """Each time that validators changed below a height: the way from the genesis's to those who signed there.
+
+        Raises:
+            BrokenBlockError: one of them is damaged.
+        """
+        try:
+            return tuple(handovers_before(self._store, height))
+        except MalformedError:
+            raise BrokenBlockError(member=self.member, height=height) from None
 
     def close(self) -> None:
         """Let go of the folder."""
         self.abandon()
         self._store.close()
+
+    def _validators_after(self, state: State, header: Header) -> tuple[Validator, ...]:
+        unchanged = header.validators == self._newest.validators
+        return self._validators if unchanged else named(validators(state))
 
     def _close_write(self, error: BaseException | None) -> None:
         opened, self._open, self._prepared = self._open, None, None

@@ -83,7 +83,7 @@ def what_is_undecided_is_listed(state: State) -> Iterator[str]:
     listed = [(height, proposal_id) for (height, proposal_id), _ in PENDING.items(state)]
     undecided = (Standing.OPEN, Standing.ACCEPTED)
     found = [(one.height, id) for id, one in PROPOSALS.items(state) if one.standing in undecided]
-    for _, proposal_id in set(listed) ^ set(found):
+    for _, proposal_id in sorted(set(listed) ^ set(found)):
         yield proposal_id.hex()
 
 
