@@ -9,7 +9,17 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, rule
 from salus.contracts.cells.reads import cell_of
 from salus.contracts.cells.tables import Status
 from salus.contracts.credentials.messages import Revoke
-from salus.contracts.members.messages import Parameters
+from salus.contracts.members.messages import (
+    AnnounceTls,
+    Endpoints,
+    Misbehaviour,
+    Move,
+    Offence,
+    RotateGateway,
+    RotateTls,
+)
+from salus.contracts.members.reads import committee_of, member_of, members_of, proposals
+from salus.contracts.members.tables import Standing
 from salus.contracts.reads.messages import LogKind, LogRoot
 from salus.contracts.records.messages import Supersede, Withdraw
 from salus.core.ids import HOUR_MS, MINUTE_MS, MemberId
@@ -21,9 +31,10 @@ from salus.machine.invariants import invariants
 from salus.machine.transaction import AnyMessage
 from salus.state.key_value import MemoryStore
 from salus.state.state import checked_root
-from tests.support.network import NAMES, Ledger, network
+from tests.properties.governing import HOLDERS, JOINERS, KINDS, NET, PROPOSALS, change, decided
+from tests.support.governance import approve, joiner, proposal_id, propose, reject, with_party
+from tests.support.network import NAMES, Ledger
 
-NET = network(4, quota_bytes=30_000, parameters=Parameters(lane_bytes=1_500, messages_max=4))
 IDS = [NET.id16("random", number) for number in range(3)]
 ids, sponsors = st.sampled_from(IDS), st.sampled_from(NAMES)
 new_ids = st.binary(min_size=16, max_size=16)
@@ -41,6 +52,11 @@ plain = st.one_of(
 )
 
 
+everybody = st.sampled_from([*NAMES, *NAMES, *JOINERS])
+offs = st.sampled_from([0, 0, 0, 0, 0, 1])
+kinds = st.sampled_from(KINDS)
+
+
 class RandomLedger(RuleBasedStateMachine):
     """Parties that send what they like, right and wrong, and an engine that makes blocks of it."""
 
@@ -53,6 +69,8 @@ class RandomLedger(RuleBasedStateMachine):
         self.accepted: dict[bytes, int] = {}
         self.kept: list[tuple[bytes, ...]] = []
         self.roots: list[bytes] = []
+        self.shown: tuple[Misbehaviour, ...] = ()
+        self.number = 0
         until = self.ledger.time + HOUR_MS
         for id in IDS[:2]:  # Something to act upon from the start.
             batch = NET.anchor("mercy", id, good_until=until)
@@ -60,6 +78,12 @@ class RandomLedger(RuleBasedStateMachine):
         self.block(1)
 
     def _submit(self, sponsor: str, messages: Iterable[AnyMessage], witnesses: Iterable[SigningKey] = ()) -> bytes:
+        entry = member_of(self.ledger.state, MemberId(sponsor))
+        holder = None if entry is None else HOLDERS.get(entry.keys.ledger)
+        if holder is not None:
+            self.ledger.network = with_party(self.ledger.network, holder)  # Who was given other keys signs with them.
+        elif sponsor in JOINERS:
+            self.ledger.network = with_party(self.ledger.network, joiner(sponsor, b"one"))
         tx = self.ledger.tx(sponsor, *messages, witnesses=list(witnesses), valid_until=self.ledger.time + HOUR_MS)
         self.pending.append(tx)
         return tx
@@ -99,13 +123,70 @@ class RandomLedger(RuleBasedStateMachine):
         self, sponsor: str, author: str, id: bytes, seats: tuple[int, ...], over: tuple[Supersede, ...], ahead: int
     ) -> bytes:
         good_until = self.ledger.time + ahead
-        return self._submit(sponsor, [NET.anchor(author, id, good_until=good_until, seats=seats, supersedes=over)])
+        made = NET.anchor(author, id, good_until=good_until, seats=seats, supersedes=over, epoch=self._epoch())
+        return self._submit(sponsor, [made])
 
     @rule(target=sent, author=authors, id=new_ids, index=leaves, old=st.sampled_from(IDS[:2]))
     def correct(self, author: str, id: bytes, index: int, old: bytes) -> bytes:
         over = (Supersede(old, index, 0),)
         good_until = self.ledger.time + HOUR_MS
-        return self._submit(author, [NET.anchor(author, id, good_until=good_until, supersedes=over)])
+        made = NET.anchor(author, id, good_until=good_until, supersedes=over, epoch=self._epoch())
+        return self._submit(author, [made])
+
+    def _epoch(self) -> int:
+        committee = committee_of(self.ledger.state, NET.committee)
+        assert committee is not None
+        return committee.epoch
+
+    @rule(target=sent, author=authors, heir=sponsors, index=leaves, old=st.sampled_from(IDS[:2]))
+    def withdraw_inherited(self, author: str, heir: str, index: int, old: bytes) -> bytes:
+        return self._submit(heir, [Withdraw(batch_id=old, index=index, author=MemberId(author))])
+
+    @rule(
+        target=sent,
+        sponsor=everybody,
+        id=st.sampled_from(PROPOSALS),
+        kind=kinds,
+        member=everybody,
+        other=sponsors,
+        off=offs,
+    )
+    def propose(self, sponsor: str, id: bytes, kind: str, member: str, other: str, off: int) -> bytes:
+        made = change(self.ledger.state, kind, member, other, off, self.ledger.height)
+        return self._submit(sponsor, [propose(id, *made, activate_at=0 if off else self.ledger.height + 2)])
+
+    @rule(target=sent, sponsor=everybody, id=st.sampled_from(PROPOSALS), yes=st.sampled_from([True, True, True, False]))
+    def vote(self, sponsor: str, id: bytes, yes: bool) -> bytes:
+        return self._submit(sponsor, [approve(id) if yes else reject(id)])
+
+    @rule(kind=kinds, member=everybody, other=sponsors, off=offs)
+    def decide(self, kind: str, member: str, other: str, off: int) -> None:
+        """A proposal with everybody's vote in one block: what is right about it comes to pass."""
+        self.number += 1
+        id = proposal_id("decided", self.number)
+        made = change(self.ledger.state, kind, member, other, off, self.ledger.height)
+        first, *rest = members_of(self.ledger.state)
+        self._submit(first, [propose(id, *made)])
+        for voter in rest:
+            self._submit(voter, [approve(id)])
+
+    @rule(target=sent, sponsor=everybody, kind=st.sampled_from(["move", "announce", "rotate", "gateway"]), off=offs)
+    def change_oneself(self, sponsor: str, kind: str, off: int) -> bytes:
+        self.number += 1
+        entry = member_of(self.ledger.state, MemberId(sponsor))
+        version = off + (0 if entry is None else entry.own_version)
+        tls = SigningKey(digest(b"tls %d" % self.number))
+        message: AnyMessage = {
+            "move": Move(version=version, endpoints=Endpoints(keeper=f"{sponsor}.example:{self.number}")),
+            "announce": AnnounceTls(version=version, key=tls.public),
+            "rotate": RotateTls(version=version),
+            "gateway": RotateGateway(version=version, key=digest(b"%d" % self.number) * 38),
+        }[kind]
+        return self._submit(sponsor, [message], [tls] if kind == "announce" else [])
+
+    @rule(member=everybody, height=st.integers(0, 3), offence=st.sampled_from(list(Offence)))
+    def evidence(self, member: str, height: int, offence: Offence) -> None:
+        self.shown = (*self.shown, Misbehaviour(validator=MemberId(member), offence=offence, height=height))
 
     @rule(
         target=sent,
@@ -145,8 +226,8 @@ class RandomLedger(RuleBasedStateMachine):
     @rule(after_ms=st.sampled_from([0, 1, 1_000, 1_000, 1_000, MINUTE_MS, 2 * HOUR_MS]))
     def block(self, after_ms: int) -> None:
         before = {id: cell for id in IDS if (cell := cell_of(self.ledger.state, id)) is not None}
-        root = self.ledger.app_hash
-        applied = self.ledger.block(*self.pending, after_ms=after_ms)
+        root, ruled = self.ledger.app_hash, decided(self.ledger.state)
+        applied = self.ledger.block(*self.pending, after_ms=after_ms, misbehaviour=self.shown)
         kept = []
         for tx, result in zip(self.pending, applied.results, strict=True):
             if result.code == ACCEPTED:
@@ -156,14 +237,17 @@ class RandomLedger(RuleBasedStateMachine):
         # A block whose transactions were all refused still forgets old requests, so it must not become empty.
         self.kept.append(tuple(kept) or (b"",) * bool(self.pending))
         self.roots.append(applied.app_hash)
-        assert self.pending or applied.app_hash == root
+        assert self.pending or self.shown or applied.app_hash == root
+        executed = [one for _, one in proposals(self.ledger.state) if one.standing is Standing.EXECUTED]
+        if decided(self.ledger.state) != ruled:
+            assert self.ledger.height in {one.decided for one in executed}  # There is no other way.
         assert list(invariants(self.ledger.state)) == []
         for id, cell in before.items():
             now = cell_of(self.ledger.state, id)
             assert now is not None
             assert now.version >= cell.version
             assert now == cell or cell.status is not Status.CLOSED
-        self.pending = []
+        self.pending, self.shown = [], ()
 
     def teardown(self) -> None:
         """Two replays and one without what was refused end in the same roots; so does the tree built anew."""
@@ -172,7 +256,7 @@ class RandomLedger(RuleBasedStateMachine):
         replays = [_replayed(self.ledger.blocks) for _ in range(2)]
         assert replays[0] == replays[1] == (self.roots, self.ledger.previous)
         blocks = zip(self.ledger.blocks, self.kept, strict=True)
-        clean, _ = _replayed([Block(b.chain, b.height, b.time, b.previous, txs) for b, txs in blocks])
+        clean, _ = _replayed([replace(block, txs=txs) for block, txs in blocks])
         assert clean == self.roots
         assert checked_root(self.ledger.store) == self.ledger.app_hash
 
@@ -182,7 +266,8 @@ def _replayed(blocks: list[Block]) -> tuple[list[bytes], bytes]:
     ledger = Ledger(NET, store=MemoryStore())
     roots = []
     for block in blocks:
-        roots.append(ledger.block(*block.txs, after_ms=block.time - ledger.time).app_hash)
+        after_ms = block.time - ledger.time
+        roots.append(ledger.block(*block.txs, after_ms=after_ms, misbehaviour=block.misbehaviour).app_hash)
     return roots, ledger.previous
 
 
@@ -192,10 +277,22 @@ TestRandomLedger.settings = settings(
 )
 
 
+CASES = {
+    "add": ("southport", "mercy"),
+    "leave": ("northgate", "mercy"),
+    "validator": ("northgate", "mercy"),
+    "rekey": ("northgate", "mercy"),
+    "quota": ("northgate", "mercy"),
+    "committee": ("northgate", "mercy"),
+    "seats": ("northgate", "mercy"),
+}
+
+
 def test_the_random_pools_reach_acceptance_of_every_kind() -> None:
     """The rules above are worth something only if what they build can also be accepted."""
     ledger = Ledger(NET)
     cell, until = IDS[0], ledger.time + HOUR_MS
+    ids, tls = [proposal_id("case", kind) for kind in CASES], SigningKey(digest(b"tls"))
     steps: list[tuple[AnyMessage, list[SigningKey]]] = [
         (NET.create(cell), []),
         (NET.advance(cell, 0), [NET.owner(cell, 0)]),
@@ -208,5 +305,15 @@ def test_the_random_pools_reach_acceptance_of_every_kind() -> None:
         (Withdraw(batch_id=IDS[0], index=0), []),
         (NET.request(IDS[0], expires=until), []),
         (LogRoot(log=LogKind.KEEPER, version=0, root=digest(b"log")), []),
+        *[
+            (propose(id, *change(ledger.state, kind, *CASES[kind], 0, 0)), [])
+            for kind, id in zip(CASES, ids, strict=True)
+        ],
+        (Move(version=0, endpoints=Endpoints()), []),
+        (AnnounceTls(version=1, key=tls.public), [tls]),
+        (RotateTls(version=2), []),
+        (RotateGateway(version=3, key=digest(b"g") * 38), []),
     ]
-    assert [ledger.send(MemberId("mercy"), message, witnesses=keys) for message, keys in steps] == [ACCEPTED] * 11
+    assert [ledger.send(MemberId("mercy"), message, witnesses=keys) for message, keys in steps] == [ACCEPTED] * len(
+        steps
+    )
