@@ -8,6 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.installed-runtime
 DEV := $(VENV)/.installed-dev
+ENGINE := $(BIN)/salus-engine
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PIP_COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
@@ -15,7 +16,9 @@ PIP_COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --str
 N ?= 20
 SEED ?= 1
 
-.PHONY: help setup lock demo check test stories bench drill simulate synthea sample all clean
+MINUTES ?= 10
+
+.PHONY: help setup lock demo check test stories bench drill simulate synthea sample engine abci all clean
 
 help:  ## Show this list.
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -32,8 +35,16 @@ check: $(DEV)  ## Format, lint, strict types, import arrows, quiet rooms.
 	@PYTHONPATH=src $(BIN)/lint-imports
 	@$(BIN)/python -m tools.check_quiet
 
-test: $(DEV)  ## All tests.
+test: $(DEV) $(if $(shell command -v go),engine)  ## All tests; builds the ordering engine first where Go is there.
 	@$(BIN)/pytest -n 2
+
+engine: $(ENGINE)  ## The ordering engine between members (CometBFT 0.39.4): our own main, and the stock binary beside it.
+
+$(ENGINE): $(wildcard engine/*) | $(BIN)/python
+	@tools/build_engine engine $(BIN)
+
+abci: $(DEV)  ## Generate the ABCI messages anew from their .proto.
+	@$(BIN)/python -m tools.make_abci
 
 stories: $(DEV)  ## The plain-text scripts of salus commands.
 	@$(BIN)/pytest tests/stories
