@@ -122,6 +122,7 @@ async def test_a_removed_member_is_refused_on_new_connections_and_on_open_ones()
             on.asked.clear()
             await line.send(head(ANNA, len(BODY)) + BODY)
             assert await line.status() == 401
+            assert await line.is_closed()  # A member that has a newer key comes back over a new connection.
         assert await refused_over(on, context, server.port)
         with pytest.raises(PeerUnavailableError):
             await ask(transport, BEN, Question(number=1), Reply)

@@ -110,7 +110,8 @@ class Server:
         except SalusError as error:
             refused = error
         self.seen[refused.code] += 1
-        headers = {} if _is_short(request) else {"connection": "close"}
+        keeps = _is_short(request) and not isinstance(refused, KeyNotInForceError)  # That needs another connection.
+        headers = {} if keeps else {"connection": "close"}
         wait_ms = refused.facts.get("wait_ms")
         if wait_ms is not None:
             headers["retry-after"] = str(math.ceil(int(wait_ms) / 1000))
