@@ -170,6 +170,24 @@ async def test_both_keys_count_while_one_is_replaced_and_the_old_one_not_afterwa
         assert on.asked == [(ANNA, 5)]
 
 
+async def test_a_caller_whose_ledger_is_a_block_behind_catches_up_within_one_call() -> None:
+    async with wire() as on:
+        old, new = on.secrets[ANNA], fresh()
+        await on.serve(BEN)
+        behind = dict(on.ledger)
+        trust = Trust(ANNA, old, Pins(lambda: tuple(behind), lambda name: behind.get(name, ()), lambda: 1), clock)
+        trust.take(new)
+        transport = on.transport(ANNA, trust=trust)
+        await ask(transport, BEN, Question(number=1), Reply)
+        on.write(ANNA, new.public)
+        asking = asyncio.create_task(ask(transport, BEN, Question(number=2), Reply))
+        while transport.seen["status 401"] == 0:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        behind[ANNA] = (new.public,)
+        assert await asking == Reply(number=4)
+        assert on.asked == [(ANNA, 1), (ANNA, 2)]
+
+
 async def test_a_stolen_server_key_is_worth_nothing_once_it_was_replaced() -> None:
     async with wire() as on:
         stolen, new = on.secrets[BEN], fresh()
