@@ -15,6 +15,7 @@ from salus.core.transport import PeerRefusalError, PeerUnavailableError, ask
 from salus.core.wire import encode
 from salus.crypto.signatures import SigningKey
 from salus.node.http.certificates import Own, make_own
+from salus.node.http.trust import Pins, Trust
 from tests.node.http.wires import (
     ANNA,
     BEN,
