@@ -139,20 +139,22 @@ class OpenRead:
         opened: list[Opened] = []
         gaps: list[Gap] = []
         fates = _fates(self._gateway, known)
+        chain = self._gateway.chain
         for record, key in keys.items():
-            header = known[record].header
+            one = known[record]
+            header = one.header
             parts = [blobs[digest] for digest in header.blobs if digest in blobs]
             if len(parts) < len(header.blobs):
                 gaps.append(Gap(record, "blob_missing"))
                 continue
             try:
-                data = open_chunks(key, document_context(self._gateway.chain, record), parts, header.size_bytes)
+                data = open_chunks(key, document_context(chain, record), parts, header.size_bytes)
             except MalformedError:
                 gaps.append(Gap(record, "inconsistent_dealer"))
                 findings.accuse(record.author, "inconsistent_dealer", record)
                 continue
-            obligations = tuple(sorted(known[record].obligations))
-            opened.append(Opened(header=header, data=data, obligations=obligations, fate=fates.get(record)))
+            fate = fates.get(record) if fates else None
+            opened.append(Opened(header, data, tuple(sorted(one.obligations)), fate))
         return opened, gaps
 
 

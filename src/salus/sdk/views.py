@@ -5,11 +5,14 @@ from dataclasses import dataclass, field
 from salus.contracts.records.header import Header, RecordId
 from salus.contracts.records.tables import Fate
 from salus.core.ids import Height, MemberId
+from salus.core.wire import Struct
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Opened:
-    """One document, verified end to end, byte for byte as it was submitted."""
+class Opened(Struct, frozen=True):
+    """One document, verified end to end, byte for byte as it was submitted.
+
+    A view has hundreds: made at a stroke, of no interest to the cyclic collector, and shown by sizes alone.
+    """
 
     header: Header
     data: bytes

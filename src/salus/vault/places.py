@@ -14,4 +14,6 @@ def keepers_of(blob: Digest, members: Sequence[MemberId]) -> list[MemberId]:
 
 def preference(blob: Digest, members: Sequence[MemberId]) -> list[MemberId]:
     """All members, in the order in which they would keep this blob."""
-    return sorted(members, key=lambda member: sha256(blob + member.encode()).digest())
+    ranked = [(sha256(blob + member.encode()).digest(), member) for member in members]
+    ranked.sort()
+    return [member for _, member in ranked]
