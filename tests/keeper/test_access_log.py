@@ -6,10 +6,11 @@ import sqlalchemy as sa
 from salus.core.faults import NO_FAULTS, Faults
 from salus.core.ids import DAY_MS, MINUTE_MS, NO_DIGEST, Digest, MemberId
 from salus.core.wire import decode
-from salus.keeper.access_log import AccessLog
+from salus.keeper.access_log import AccessLog, _Draft
 from salus.keeper.errors import StoreCorruptError
 from salus.keeper.messages import LogEntry, log_entry_digest
 from salus.keeper.store import LOG, SubjectStore
+from salus.state.key_value import MemoryStore
 from salus.state.proofs import Proof, verify
 from tests.conftest import Database
 from tests.node.stage import Clock
@@ -99,8 +100,11 @@ def test_a_root_proves_each_subjects_last_number_and_head_as_of_that_root(databa
     store, log = opened(database, clock)
     use(log, clock, ANNA)
     use(log, clock, BEN)
-    root, number = log.next_root()
-    assert number == 2
+    rooting = log.next_root()
+    root = rooting.root
+    assert rooting.number == 2
+    assert log.told(ANNA, 0).anchored == b""  # Nothing is proved by a root that may never stand on the ledger.
+    log.anchored(rooting)
     use(log, clock, ANNA)
     told = log.told(ANNA, 0)
     assert len(told.entries) == 2
@@ -110,8 +114,25 @@ def test_a_root_proves_each_subjects_last_number_and_head_as_of_that_root(databa
     nobody = log.told(b"x" * 16, 0)
     assert nobody.entries == ()
     assert verify(root, nobody.subject_key, None, decode(Proof, nobody.proof))
-    assert log.next_root()[0] != root
+    later = log.next_root()
+    assert later.root != root
+    log.anchored(later)
+    log.anchored(rooting)  # An earlier one that comes late changes nothing.
+    assert log.told(ANNA, 0).root == later.root
     store.close()
+
+
+def test_a_draft_of_the_map_shows_what_will_be_and_keeps_what_is() -> None:
+    pages = MemoryStore()
+    for key in (b"a1", b"a2", b"a3", b"b"):
+        pages.put(key, b"old")
+    draft = _Draft(pages)
+    draft.put(b"a2", b"new")
+    draft.put(b"a4", b"new")
+    draft.delete(b"a3")
+    assert list(draft.scan(b"a")) == [(b"a1", b"old"), (b"a2", b"new"), (b"a4", b"new")]
+    assert list(draft.scan(b"a", b"2")) == [(b"a2", b"new"), (b"a4", b"new")]
+    assert (draft.get(b"a1"), draft.get(b"a3"), pages.get(b"a3")) == (b"old", None, b"old")
 
 
 def test_a_root_is_overdue_a_minute_after_the_oldest_entry_it_lacks(database: Database) -> None:
@@ -123,9 +144,9 @@ def test_a_root_is_overdue_a_minute_after_the_oldest_entry_it_lacks(database: Da
     assert not log.is_overdue
     clock.now += 1
     assert log.is_overdue
-    _, number = log.next_root()
+    rooting = log.next_root()
     use(log, clock, BEN)
-    log.anchored(number)
+    log.anchored(rooting)
     assert log.has_news  # The newer entry still waits, and from its own time on.
     assert not log.is_overdue
     store.close()

@@ -1,12 +1,15 @@
 """The patient's log: the union of all, checked against the ledger, and told to the patient's devices alone."""
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
-from salus.core.ids import HOUR_MS, MINUTE_MS
+from salus.core.errors import UnavailableError
+from salus.core.ids import HOUR_MS, MINUTE_MS, Digest, Height
+from salus.core.wire import Message
 from salus.core.wire import replace as changed
 from salus.keeper.keeper import ASK_AGE_MS_MAX
 from salus.keeper.store import LOG
@@ -110,3 +113,36 @@ async def test_entries_stay_provable_after_new_ones_and_a_restart(tmp_path: Path
         assert len(log.entries) == len(first.entries) + 4
         await on.network.tend()
         assert (await log_of(on, wallet)).anchored == len(log.entries)
+
+
+async def test_a_keeper_whose_next_root_is_not_on_the_ledger_yet_is_not_accused(tmp_path: Path) -> None:
+    async def away(*_messages: Message) -> tuple[Digest, Height]:
+        raise UnavailableError(reason="no block")
+
+    async with stage(tmp_path) as on:
+        wallet = await read_by_st_luke(on)
+        await on.network.tend()
+        first = await log_of(on, wallet)
+        await on.view("st-luke", await on.clinician("st-luke"), wallet)
+        with pytest.raises(UnavailableError):
+            await on["lakeside"].keeper.anchor_log(away)
+        log = await log_of(on, wallet)
+        assert (log.faults, log.anchored) == ([], first.anchored)
+        assert len(log.entries) == len(first.entries) + 4
+        await on.network.tend()
+        after = await log_of(on, wallet)
+        assert (after.faults, after.anchored) == ([], len(log.entries))
+
+
+async def test_a_log_read_while_roots_become_final_accuses_nobody(tmp_path: Path) -> None:
+    async with stage(tmp_path) as on:
+        wallet = await read_by_st_luke(on)
+        reader = await on.clinician("st-luke")
+        for _ in range(5):
+            await on.view("st-luke", reader, wallet)
+            tending = asyncio.create_task(on.network.tend())
+            logs = []
+            while not tending.done():
+                logs.append(await log_of(on, wallet))
+            await tending
+            assert [log.faults for log in logs] == [[]] * len(logs)

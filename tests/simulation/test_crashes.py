@@ -181,7 +181,7 @@ MATRIX: dict[str, tuple[Step, tuple[str, ...]]] = {
     "linking": (Story.link, ("author.waiting", "author.link", "author.taken")),
     "advancing": (Story.advance, ("keeper.policy", "author.policy", *BLOCKS)),
     "releasing": (Story.release, ("log.append", *BLOCKS)),
-    "anchoring": (Story.tend, ("log.root", "log.anchored", "keeper.drop", "keeper.policy.drop", *BLOCKS)),
+    "anchoring": (Story.tend, ("log.anchored", "keeper.drop", "keeper.policy.drop", *BLOCKS)),
 }
 CASES = [
     (name, f"{point}:{when}")

@@ -2,10 +2,11 @@
 
 Entries are numbered in the log and per subject, and chained per subject. The log's root is that of a map from keyed
 subject to last number and head (`state.tree`): when it stands on the ledger, no entry before it can be dropped or
-changed without the patient, or an auditor, seeing it. Keepers log what they release, authors what they open.
+changed without the patient, or an auditor, seeing it. The map is kept only then, so that what is told can be proved by
+the ledger at any moment. Keepers log what they release, authors what they open.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -21,6 +22,7 @@ from salus.keeper.store import LOG, SqlPages, SubjectStore, reported
 from salus.machine.sponsor import Sponsor
 from salus.machine.view import View
 from salus.state import tree
+from salus.state.key_value import KeyValue
 from salus.state.proofs import prove
 
 ROOT_DUE_MS = MINUTE_MS  # How long an entry may wait for a root on the ledger.
@@ -33,7 +35,7 @@ _LAST = (
     .order_by(LOG.c.subject_number.desc())
     .limit(1)
 )
-_LAST_ROOTED = _LAST.where(LOG.c.number <= sa.bindparam("rooted"))
+_LAST_ANCHORED = _LAST.where(LOG.c.number <= sa.bindparam("anchored"))
 _ENTRIES = (
     sa.select(LOG.c.wrapped, LOG.c.number)
     .where(LOG.c.tag == sa.bindparam("tag"), LOG.c.subject_number > sa.bindparam("after"))
@@ -59,6 +61,37 @@ class Broken:
     by_person: int
     by_member: int
     first: TimeMs | None  # When this person first used this very request: a repeat costs nothing.
+
+
+@dataclass(frozen=True, slots=True)
+class Rooting:
+    """A log's next root, on its way to the ledger."""
+
+    root: Digest
+    number: int  # The newest entry that it covers.
+    pages: Mapping[bytes, bytes | None]  # What its tree changes; None where a page goes.
+
+
+class _Draft:
+    """The map's pages with changes that are not kept: what stands on the ledger can be proved meanwhile."""
+
+    def __init__(self, pages: KeyValue) -> None:
+        self._pages = pages
+        self.changed: dict[bytes, bytes | None] = {}
+
+    def get(self, key: bytes) -> bytes | None:
+        return self.changed[key] if key in self.changed else self._pages.get(key)
+
+    def put(self, key: bytes, value: bytes) -> None:
+        self.changed[key] = value
+
+    def delete(self, key: bytes) -> None:
+        self.changed[key] = None
+
+    def scan(self, prefix: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        rows = {**dict(self._pages.scan(prefix, start)), **self.changed}
+        found = ((key, rows[key]) for key in sorted(rows) if key.startswith(prefix) and key >= prefix + start)
+        return ((key, value) for key, value in found if value is not None)
 
 
 class AccessLog:
@@ -125,29 +158,34 @@ class AccessLog:
         """Whether there are entries that no root on the ledger covers."""
         return self._oldest_unanchored is not None
 
-    def next_root(self) -> tuple[Digest, int]:
-        """Bring the map up to the newest entry: its root, and the number it covers. Durable on return."""
-        covered = self._meta_number("rooted")
-        if covered < self._number:
-            query = sa.select(LOG.c.tag, sa.func.max(LOG.c.subject_number)).where(LOG.c.number > covered)
-            changed = self._store.connection.execute(query.group_by(LOG.c.tag)).all()
-            with self._store.commit("log.root"):
-                changes = {self.subject_key(bytes(tag)): self._map_value(bytes(tag)) for tag, _ in changed}
-                tree.update(self._pages, dict(sorted(changes.items())))
-                self._store.set_meta("rooted", self._number.to_bytes(8, "big"))
-        return tree.root(self._pages), self._meta_number("rooted")
+    def next_root(self) -> Rooting:
+        """The map up to the newest entry, and its root. Nothing is kept until that root stands on the ledger."""
+        number = self._number
+        query = sa.select(LOG.c.tag, sa.func.max(LOG.c.subject_number)).where(LOG.c.number > self._anchored_number())
+        changed = self._store.connection.execute(query.group_by(LOG.c.tag)).all()
+        changes = {self.subject_key(bytes(tag)): self._map_value(bytes(tag)) for tag, _ in changed}
+        draft = _Draft(self._pages)
+        tree.update(draft, dict(sorted(changes.items())))
+        return Rooting(root=tree.root(draft), number=number, pages=draft.changed)
 
-    def anchored(self, number: int) -> None:
-        """Note that a root covering entries up to `number` stands on the ledger."""
+    def anchored(self, rooting: Rooting) -> None:
+        """Take a root that stands on the ledger as the one that proofs lead to; one durable write."""
+        if rooting.number <= self._anchored_number():
+            return  # A later one was quicker.
         with self._store.commit("log.anchored"):
-            self._store.set_meta("anchored", number.to_bytes(8, "big"))
+            for key, page in rooting.pages.items():
+                if page is None:
+                    self._pages.delete(key)
+                else:
+                    self._pages.put(key, page)
+            self._store.set_meta("anchored", rooting.number.to_bytes(8, "big"))
         self._oldest_unanchored = self._find_unanchored()
 
     def told(self, subject: SubjectId, after: int) -> LogTold:
         """A subject's entries and the proof of how many there are."""
         tag = self._store.tag(subject)
         key = self.subject_key(tag)
-        value = self._rooted_value(tag)
+        value = self._anchored_value(tag)
         return LogTold(
             where=self.member,
             entries=tuple(self.entries(subject, after)),
@@ -184,21 +222,21 @@ class AccessLog:
     def _map_value(self, tag: bytes) -> bytes:
         return encode(self._last(tag))
 
-    def _rooted_value(self, tag: bytes) -> bytes:
-        """The map's value for a subject at the last root: newer entries are not in it yet."""
-        asked = {"tag": tag, "rooted": self._meta_number("rooted")}
-        row = self._store.connection.execute(_LAST_ROOTED, asked).first()
+    def _anchored_value(self, tag: bytes) -> bytes:
+        """The map's value for a subject at the last root on the ledger: newer entries are not in it yet."""
+        asked = {"tag": tag, "anchored": self._anchored_number()}
+        row = self._store.connection.execute(_LAST_ANCHORED, asked).first()
         return b"" if row is None else encode((row.subject_number, bytes(row.head)))
 
-    def _meta_number(self, name: str) -> int:
-        return int.from_bytes(self._store.meta(name) or b"", "big")
+    def _anchored_number(self) -> int:
+        return int.from_bytes(self._store.meta("anchored") or b"", "big")
 
     def _find_newest(self) -> int:
         with reported():
             return self._store.connection.execute(sa.select(sa.func.max(LOG.c.number))).scalar() or 0
 
     def _find_unanchored(self) -> TimeMs | None:
-        query = sa.select(sa.func.min(LOG.c.time)).where(LOG.c.number > self._meta_number("anchored"))
+        query = sa.select(sa.func.min(LOG.c.time)).where(LOG.c.number > self._anchored_number())
         found = self._store.connection.execute(query).scalar()
         return None if found is None else int(found)
 
@@ -207,11 +245,11 @@ async def anchor(log: AccessLog, kind: LogKind, view: View, sponsor: Sponsor) ->
     """Put a log's root on the ledger if there is something new; whether there was."""
     if not log.has_news:
         return False
-    root, number = log.next_root()
+    rooting = log.next_root()
     latest = log_root_of(view.state, log.member, kind)
-    if latest is None or latest.root != root:
-        await sponsor(LogRoot(log=kind, version=0 if latest is None else latest.version, root=root))
-    log.anchored(number)
+    if latest is None or latest.root != rooting.root:
+        await sponsor(LogRoot(log=kind, version=0 if latest is None else latest.version, root=rooting.root))
+    log.anchored(rooting)
     return True
 
 

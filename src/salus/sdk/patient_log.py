@@ -37,6 +37,12 @@ from salus.sdk.errors import TooFewSeatsError
 from salus.sdk.gateway import Gateway, seats_of
 from salus.state.proofs import Proof, verify
 
+ROUNDS_MAX = 3  # How often a log is asked whose root and the ledger's differ.
+SETTLES_S = 0.5  # How long a block may take to show which of the two was behind.
+_MAY_SETTLE = frozenset({"not_on_ledger", "shorter_than_anchored"})
+
+_Checked = tuple[list[LogEntry], int, list[str]]  # Entries, how many of them a root covers, and faults.
+
 
 @dataclass(frozen=True, slots=True)
 class LogFault:
@@ -82,7 +88,7 @@ async def read_log(
     body = encode(asking)
     signed = encode(Signed(body=body, signature=device.sign(log_statement(body))))
     sources = _sources(gateway, committee_id, writers, signed)
-    told = await asyncio.gather(*(_told(gateway, source, reply_key) for source in sources))
+    told = await asyncio.gather(*(_settled(gateway, source, reply_key) for source in sources))
     entries: list[LogEntry] = []
     faults: list[LogFault] = []
     anchored = 0
@@ -90,7 +96,7 @@ async def read_log(
         if one is None:
             faults.append(LogFault(source.member, "absent"))
             continue
-        own, covered, what = _checked(gateway, source, one)
+        own, covered, what = one
         entries += own
         anchored += covered
         faults += [LogFault(source.member, fault) for fault in what]
@@ -114,6 +120,17 @@ def _sources(gateway: Gateway, committee_id: CommitteeId, writers: Sequence[Memb
     return sources
 
 
+async def _settled(gateway: Gateway, source: _Source, reply_key: OpeningKey) -> _Checked | None:
+    """What a log tells, asked again where a root may have become final meanwhile: here, or there, a moment later."""
+    for left in reversed(range(ROUNDS_MAX)):
+        told = await _told(gateway, source, reply_key)
+        checked = None if told is None else _checked(gateway, source, told)
+        if checked is None or not left or not _MAY_SETTLE & set(checked[2]):
+            break
+        await gateway.view.reached(gateway.view.height + 1, SETTLES_S)
+    return checked
+
+
 async def _told(gateway: Gateway, source: _Source, reply_key: OpeningKey) -> LogTold | None:
     try:
         sealed = await ask(gateway.transport, source.member, source.request, SealedLog)
@@ -122,7 +139,7 @@ async def _told(gateway: Gateway, source: _Source, reply_key: OpeningKey) -> Log
         return None
 
 
-def _checked(gateway: Gateway, source: _Source, told: LogTold) -> tuple[list[LogEntry], int, list[str]]:
+def _checked(gateway: Gateway, source: _Source, told: LogTold) -> _Checked:
     """Entries, how many of them a root covers, and faults."""
     entries: list[LogEntry] = []
     heads: list[Digest] = [NO_DIGEST]
