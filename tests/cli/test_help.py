@@ -22,7 +22,7 @@ def _commands() -> Iterator[tuple[str, str]]:
         if hasattr(command, "commands"):
             for inner, leaf in command.commands.items():
                 yield f"{name} {inner}", leaf.help or ""
-        else:
+        elif not command.hidden:
             yield name, command.help or ""
 
 

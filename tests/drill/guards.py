@@ -21,6 +21,8 @@ _ANSWERS = "salus.keeper.answers.Answers"
 _PERSONS = "salus.keeper.persons.Persons"
 _SETTLE = "salus.contracts.consent.plan.Plan.settle"
 
+_GOVERNING = "salus.contracts.members.governing"
+_ANY_VERSION = without(f"{_GOVERNING}._own", "StaleVersionError")
 _REPLAYABLE = without(f"{_CELLS}._owned", "StaleVersionError", "NotOwnerError", "CellClosedError")
 _NO_STANDING = without(f"{_ANSWERS}._standing", "NoRequestError")
 _NO_DENY = without(_SETTLE, "denies")
@@ -79,6 +81,12 @@ GUARDS: Mapping[str, tuple[Patch, ...]] = {
     "replay of withdraw": (without(f"{_RECORDS}.withdraw", "AlreadyWithdrawnError"),),
     "replay of request": (without(f"{_READS}.request", "RequestExistsError"),),
     "replay of log_root": (without(f"{_READS}.log_root", "StaleVersionError"),),
+    "replay of propose": (without(f"{_GOVERNING}.propose", "ProposalExistsError"),),
+    "replay of vote": (without(f"{_GOVERNING}.vote", "VotedAlreadyError"),),
+    "replay of move": (_ANY_VERSION,),
+    "replay of announce_tls": (_ANY_VERSION, without(f"{_GOVERNING}.announce_tls", "KeyTwiceError")),
+    "replay of rotate_tls": (_ANY_VERSION,),
+    "replay of rotate_gateway": (_ANY_VERSION, without(f"{_GOVERNING}.rotate_gateway", "KeyTwiceError")),
     # reading
     "read without request": (
         rewritten(

@@ -10,19 +10,35 @@ from salus.cli.drill.attack import Outcome, attack, must, verdict
 from salus.cli.drill.world import Document, Patient, World
 from salus.contracts.cells.messages import Advance, Close, Create, Freeze, Thaw
 from salus.contracts.credentials.messages import Issue, Revoke
+from salus.contracts.members.messages import (
+    AnnounceTls,
+    Endpoints,
+    Move,
+    Propose,
+    RotateGateway,
+    RotateTls,
+    SetQuota,
+    Vote,
+)
+from salus.contracts.members.reads import member_of
+from salus.contracts.members.tables import Member
 from salus.contracts.reads.messages import LogRoot, Request
 from salus.contracts.records.messages import Anchor, Withdraw
-from salus.core.ids import FhirType
+from salus.core.ids import MIB_BYTES, FhirType, MemberId, Version
 from salus.core.wire import Message
+from salus.crypto.hpke import OpeningKey
+from salus.crypto.signatures import SigningKey
 from salus.machine.admission import read
 from salus.machine.block import ACCEPTED
 from salus.sdk import consent
+from salus.sdk.gateway import new_id, new_secret
 from salus.sdk.people import dismiss
 from salus.sdk.reader import open_read
 
 Preparation = Callable[[World], Awaitable[None]]
 
 _OWNED = "salus.contracts.cells.transitions._owned"
+_OWN = "salus.contracts.members.governing._own"
 _NOTE = {"mercy": (Document("note", FhirType("Observation"), "2023-01-01"),)}
 
 
@@ -83,7 +99,72 @@ async def _log_root(world: World) -> None:
     await world.network.tend()
 
 
-def _enter(kind: type[Message], prepare: Preparation, guard: str, expected: str) -> None:
+async def _propose(world: World) -> None:
+    """A proposal that the others turned down: again, it would be open again."""
+    proposal_id = await _proposed(world)
+    for member in ("st-luke", "lakeside"):
+        await _said(world, member, Vote(proposal_id=proposal_id, approve=False))
+
+
+async def _vote(world: World) -> None:
+    """A vote: again, it would count twice."""
+    await _said(world, "st-luke", Vote(proposal_id=await _proposed(world), approve=True))
+
+
+async def _move(world: World) -> None:
+    """A member that moved twice: again, it would be looked for where it was."""
+    for place in ("first.example:1", "second.example:1"):
+        await _said(world, "mercy", Move(version=_own_version(world), endpoints=Endpoints(keeper=place)))
+
+
+async def _announce_tls(world: World) -> None:
+    """A key that was announced and replaced by another before it served: again, it would be accepted."""
+    for _ in range(2):
+        await _announced(world)
+
+
+async def _rotate_tls(world: World) -> None:
+    """A key that ended, and the next one announced: again, it would end the one that serves."""
+    await _announced(world)
+    await _said(world, "mercy", RotateTls(version=_own_version(world)))
+    await _announced(world)
+
+
+async def _rotate_gateway(world: World) -> None:
+    """A key that was replaced: again, links would be sealed to the old one."""
+    for _ in range(2):
+        key = OpeningKey(new_secret()).public
+        await _said(world, "mercy", RotateGateway(version=_own_version(world), key=key))
+
+
+async def _proposed(world: World) -> bytes:
+    proposal_id = new_id()
+    change = SetQuota(member=MemberId("mercy"), version=_member(world).version, quota_bytes=MIB_BYTES)
+    await _said(world, "mercy", Propose(proposal_id=proposal_id, changes=(change,), activate_at=0))
+    return proposal_id
+
+
+async def _announced(world: World) -> None:
+    key = SigningKey(new_secret())
+    await _said(world, "mercy", AnnounceTls(version=_own_version(world), key=key.public), key)
+
+
+async def _said(world: World, member: str, message: Message, *witnesses: SigningKey) -> None:
+    await world.accepted(world.tx(member, message, witnesses=witnesses))
+
+
+def _own_version(world: World) -> Version:
+    return _member(world).own_version
+
+
+def _member(world: World) -> Member:
+    entry = member_of(world.state, MemberId("mercy"))
+    must(entry is not None, "mercy is a member")
+    assert entry is not None
+    return entry
+
+
+def _enter(kind: type[Message], prepare: Preparation, guard: str, expected: str, *, harmful: bool = False) -> None:
     name = str(kind.__struct_config__.tag).split(".")[1].split("/")[0]  # `reads.log_root/1` is log_root.
 
     async def replay(world: World) -> Outcome:
@@ -93,7 +174,7 @@ def _enter(kind: type[Message], prepare: Preparation, guard: str, expected: str)
         return verdict(said[0] == ACCEPTED, said[0], expected)
 
     replay.__doc__ = f"Replay {name}. {prepare.__doc__}"
-    attack(f"replay of {name}", guard=guard)(replay)
+    attack(f"replay of {name}", guard=guard, harmful=harmful)(replay)
 
 
 def _newest(world: World, kind: type[Message]) -> bytes:
@@ -118,3 +199,9 @@ _enter(Anchor, _anchor, "salus.contracts.records.transitions.anchor", "records.b
 _enter(Withdraw, _withdraw, "salus.contracts.records.transitions.withdraw", "records.already_withdrawn")
 _enter(Request, _request, "salus.contracts.reads.transitions.request", "reads.exists")
 _enter(LogRoot, _log_root, "salus.contracts.reads.transitions.log_root", "reads.stale_version")
+_enter(Propose, _propose, "salus.contracts.members.governing.propose", "members.proposal_exists")
+_enter(Vote, _vote, "salus.contracts.members.governing.vote", "members.voted_already")
+_enter(Move, _move, _OWN, "members.stale_version")
+_enter(AnnounceTls, _announce_tls, _OWN, "members.stale_version")
+_enter(RotateTls, _rotate_tls, _OWN, "members.stale_version", harmful=True)
+_enter(RotateGateway, _rotate_gateway, _OWN, "members.stale_version", harmful=True)
