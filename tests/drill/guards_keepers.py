@@ -116,7 +116,7 @@ GUARDS: Mapping[str, tuple[Patch, ...]] = {
     # stores
     "flipped byte in a keeper's or gateway's store": (("salus.keeper.store.unwrap", _unwrapped_unseen),),
     "flipped byte in a keeper's share": (("salus.keeper.store.unwrap_all", _all_unwrapped_unseen),),
-    "flipped byte in a block's signature": (answering(f"{_CHECK}._check_signed", lambda stored, validators: None),),
+    "flipped byte in a block's signature": (answering(f"{_CHECK}._check_signed", lambda stored, before, signed: None),),
     "flipped byte in a block's transaction": (
         answering(f"{_CHECK}._applied", lambda stored, anew, machine: stored.header),
         _NO_COMPARISON,
