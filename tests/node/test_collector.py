@@ -3,7 +3,9 @@
 import gc
 from pathlib import Path
 
-from salus.node.collector import CalmCollector
+import pytest
+
+from salus.node.collector import CalmCollector, calm_collector
 from tests.node.stage import stage
 
 
@@ -36,3 +38,17 @@ async def test_a_network_calms_the_collector_while_it_runs(tmp_path: Path) -> No
         assert gc.get_threshold()[0] > before[0]
         assert gc.get_freeze_count() > 0
     assert gc.get_threshold() == before
+
+
+def test_a_calm_block_ends_whatever_happens_in_it() -> None:
+    before = gc.get_threshold()
+    calm: list[int] = []
+
+    def fail() -> None:
+        with calm_collector():
+            calm.append(gc.get_threshold()[0])
+            raise ValueError("inside")
+
+    with pytest.raises(ValueError, match="inside"):
+        fail()
+    assert (gc.get_threshold(), calm[0] > before[0]) == (before, True)

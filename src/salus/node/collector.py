@@ -6,6 +6,8 @@ told to leave alone what is there at the start, and to look at the rest far less
 """
 
 import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import ClassVar
 
 _YOUNG_MAX = 10_000  # Objects made and not let go before the youngest are looked at.
@@ -33,3 +35,14 @@ class CalmCollector:
             if not self._calm:
                 gc.unfreeze()
                 gc.set_threshold(*self._before)
+
+
+@contextmanager
+def calm_collector() -> Iterator[None]:
+    """Keep the collector calm for as long as this block runs."""
+    collector = CalmCollector()
+    collector.begin()
+    try:
+        yield
+    finally:
+        collector.end()

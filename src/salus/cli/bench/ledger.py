@@ -1,7 +1,8 @@
 """`ledger`: signed transactions through `submit` into durable blocks, with one signature and with two.
 
 The target is for one member, whose disk and processor are this machine's; four simulated members, which all apply,
-sign and make durable every block here, are reported beside it. Floors: Ed25519 alone, and the same bytes stored alone.
+sign and make durable every block here, are reported beside it. The collector is as calm as in a running member.
+Floors: Ed25519 alone, and the same bytes stored alone.
 """
 
 import tempfile
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from salus.cli.bench.figures import Figure, Options, Outcome, at_least
 from salus.engines.measure import measure_ledger
+from salus.node.collector import calm_collector
 
 NAME = "ledger"
 TARGETS = {"one_signature_txs_per_s": at_least(4_000)}
@@ -24,7 +26,7 @@ def measure(options: Options) -> Outcome:
     figures: dict[str, Figure] = {}
     floors: dict[str, Figure] = {}
     for name, members, signatures in _CASES:
-        with tempfile.TemporaryDirectory(prefix="salus-bench-", dir=options.folder) as folder:
+        with tempfile.TemporaryDirectory(prefix="salus-bench-", dir=options.folder) as folder, calm_collector():
             found = measure_ledger(Path(folder), seconds, members=members, signatures=signatures)
         for key, value in found.items():
             if key not in _GIVEN:
