@@ -10,7 +10,8 @@ from salus.core.ids import DAY_MS, HOUR_MS, SECOND_MS
 from salus.core.transport import PeerRefusalError, ask
 from salus.core.wire import decode, encode, replace
 from salus.crypto.hpke import seal
-from salus.keeper.errors import PolicyError, WideningWaitsError
+from salus.keeper import widenings
+from salus.keeper.errors import PolicyError, QuotaError, WideningWaitsError
 from salus.keeper.messages import LogEntry, Noted, PolicyDeposit, PolicyHeld, SealedPolicy, WideningNotice, info
 from salus.sdk import consent
 from salus.sdk.wallet import Wallet
@@ -57,6 +58,28 @@ async def test_nobody_but_the_custodian_begins_a_widening(tmp_path: Path) -> Non
         with pytest.raises(PolicyError):
             await left(on, wider, EVIDENCE, sender="st-luke")
         assert entries(on, wallet) == []
+
+
+async def test_a_custodian_fills_neither_disk_nor_log_with_widenings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(widenings, "NOTICES_PER_DAY", 3)
+    async with stage(tmp_path) as on:
+        wallet, wider = await custodial(on)
+        for evidence in range(3):
+            with pytest.raises(WideningWaitsError):
+                await left(on, wider, bytes([evidence]) * 32)
+        with pytest.raises(QuotaError):
+            await left(on, wider, OTHER[:-1] + b"x")
+        with pytest.raises(WideningWaitsError):  # One that was noticed can be repeated.
+            await left(on, wider, bytes(32))
+        assert len(entries(on, wallet)) == 3
+        _, other = await custodial(on)
+        with pytest.raises(WideningWaitsError):  # Another patient's are counted apart.
+            await left(on, other, EVIDENCE)
+        await on.wait(DAY_MS + SECOND_MS)
+        with pytest.raises(WideningWaitsError):
+            await left(on, wider, OTHER[:-1] + b"x")
 
 
 async def test_the_patients_log_tells_of_a_widening_once_with_its_evidence(tmp_path: Path) -> None:

@@ -90,7 +90,8 @@ class Policies:
             MalformedError: the policy cannot mean what it says (see `consent.policy.check_policy`).
             PolicyError: another chain, another cell's subject, or not the version after the one in force.
             NotSeatedError: this member holds no seat in the cell's committee.
-            WideningWaitsError: a custodian widens without a second writer, less than 24 hours after the notice.
+            QuotaError: a custodian asked for too many widenings of this patient in a day.
+            WideningWaitsError: it widens without a second writer, less than 24 hours after the notice.
             QuotaError: too many versions that came through this member wait for their cells.
         """
         deposit = self._opened(sealed)

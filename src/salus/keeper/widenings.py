@@ -19,11 +19,13 @@ from salus.core.ids import DAY_MS, CellId, Digest, MemberId, Name, Purpose, Time
 from salus.core.transport import Transport, ask
 from salus.core.wire import Record, encode, reopen, replace
 from salus.keeper.access_log import AccessLog
+from salus.keeper.errors import QuotaError
 from salus.keeper.messages import Cosignature, LogEntry, Noted, WideningNotice
 from salus.keeper.store import WIDENINGS, SubjectStore, upsert
 from salus.machine.view import View
 
 WIDENING_WAITS_MS = DAY_MS
+NOTICES_PER_DAY = 32  # Of one patient, so that a custodian fills neither disk nor log.
 TOLD_FOR_MS = 30 * DAY_MS  # A writer that has been away longer sees it in the policy itself.
 KIND = "widening"  # Of the log's entry.
 PURPOSE = Purpose("PATADMIN")
@@ -52,7 +54,11 @@ class Widenings:
         self._telling: asyncio.Task[None] | None = None
 
     def noticed(self, old: PolicySet, new: PolicySet, evidence: Digest, cosigned: Cosignature | None) -> TimeMs:
-        """When this widening was first asked for here under this evidence: from now on, if it is new. Durable."""
+        """When this widening was first asked for here under this evidence: from now on, if it is new. Durable.
+
+        Raises:
+            QuotaError: too many of this patient were noticed in the last day.
+        """
         named = commitment(new)
         tag = self._store.tag(new.subject)
         kept = self._kept(tag, new.cell, named, evidence)
@@ -62,6 +68,8 @@ class Widenings:
                 self._keep(tag, replace(kept, notice=notice, cosignature=cosigned, writers=_writers(old)))
             return kept.notice.noticed
         assert old.custodian is not None, "Only a custodian's widening is noticed."
+        if self._noticed_lately(new.cell) >= NOTICES_PER_DAY:
+            raise QuotaError(widenings_per_day=NOTICES_PER_DAY)
         notice = WideningNotice(
             cell_id=new.cell,
             commitment=named,
@@ -106,6 +114,11 @@ class Widenings:
         except SalusError:
             return False
         return True
+
+    def _noticed_lately(self, cell_id: CellId) -> int:
+        lately = (WIDENINGS.c.cell == cell_id, WIDENINGS.c.noticed > self._view.time - DAY_MS)
+        query = sa.select(sa.func.count()).select_from(WIDENINGS).where(*lately)
+        return int(self._store.connection.execute(query).scalar_one())
 
     def _kept(self, tag: bytes, cell_id: CellId, named: Digest, evidence: Digest) -> Kept | None:
         where = (WIDENINGS.c.cell == cell_id, WIDENINGS.c.commitment == named, WIDENINGS.c.evidence == evidence)
