@@ -8,12 +8,15 @@
 4. Tree: the root once more from all values at once, not block by block; it must be the newest header's.
 5. Rules: every contract's invariants.
 
+A ledger that began with a snapshot has nothing to replay: there, blocks since are held against their own headers, and
+the tree is built anew from the values.
+
 Memory holds a few blocks and a chunk of values, whatever the ledger's size; the replay takes about as much disk as the
 ledger's state. For `salus ledger check`. A damaged LMDB file can end the process that reads it: `check_folder` looks at
 its structure first.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import islice, zip_longest
@@ -25,9 +28,10 @@ from salus.contracts.members.messages import Genesis
 from salus.contracts.members.reads import validators
 from salus.core.errors import IntegrityError, MalformedError, SalusError
 from salus.core.ids import NO_DIGEST, Digest, Height, MemberId
-from salus.core.wire import encode
+from salus.core.wire import decode, encode, replace
 from salus.engines.engine import Ledger
 from salus.engines.layout import (
+    BASE_KEY,
     BLOCKS_PREFIX,
     GENESIS_KEY,
     HANDOVERS_PREFIX,
@@ -42,11 +46,11 @@ from salus.engines.lmdb_store import LmdbStore, Snapshot, check_file
 from salus.engines.receipts import ReceiptError, Validator, check_votes, keys_of, named
 from salus.engines.replica import genesis_header, no_cyclic_collector
 from salus.machine.admission import remembering
-from salus.machine.block import Header, header_id, header_of
+from salus.machine.block import Header, header_id, header_of, outcome_root
 from salus.machine.invariants import invariants
 from salus.machine.machine import Machine
 from salus.state import tree
-from salus.state.key_value import Prefixed
+from salus.state.key_value import KeyValue, Prefixed
 from salus.state.state import PAGES_PREFIX, VALUES_PREFIX, State
 
 Progress = Callable[[Height, Height], None]  # Blocks replayed, and how many there are.
@@ -57,7 +61,13 @@ _VALUES_PER_CHUNK = 20_000
 _PARTS: Final = {VALUES_PREFIX: "value", PAGES_PREFIX: "page", HANDOVERS_PREFIX: "handover", INDEX_PREFIX: "index"}
 _TAKEN: Final = frozenset({BLOCKS_PREFIX, *_PARTS})  # A key of another form under `b` makes a block seem missing.
 # Where keys begin that are none of ours: before, between and behind the parts.
-_GAPS: Final = (b"", *(bytes((p[0] + 1,)) for p in sorted(_TAKEN)), GENESIS_KEY + b"\0", NEWEST_KEY + b"\0")
+_GAPS: Final = (
+    b"",
+    *(bytes((p[0] + 1,)) for p in sorted(_TAKEN)),
+    GENESIS_KEY + b"\0",
+    NEWEST_KEY + b"\0",
+    BASE_KEY + b"\0",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,14 +139,61 @@ def check_store(
         rebuilt = stack.enter_context(LmdbStore(workspace / "tree"))
         stack.enter_context(no_cyclic_collector())
         try:
-            newest = _replay(view, anew, genesis, report, progress or _in_silence, signed)
-            _compare(view, anew, newest)
-            _rebuild(view, rebuilt, newest, report)
+            if view.get(GENESIS_KEY) != encode(genesis):
+                raise _Wrong(Difference("genesis", 0, "the store belongs to another network"))
+            base = view.get(BASE_KEY)
+            if base is None:
+                newest = _replay(view, anew, genesis, report, progress or _in_silence, signed)
+                _compare(view, anew, newest)
+                _rebuild(view, rebuilt, newest, report)
+            else:
+                newest = _followed(view, _header(base), rebuilt, report, progress or _in_silence)
+                _rebuild(view, rebuilt, newest, report)
+                _compare(view, rebuilt, newest, {PAGES_PREFIX: "page", INDEX_PREFIX: "index"})
         except _Wrong as wrong:
             report.differences.append(wrong.difference)
         else:
-            _judge(anew, report)
+            _judge(anew if base is None else view, report)
     return report
+
+
+def _header(data: bytes) -> Header:
+    try:
+        return decode(Header, data)
+    except MalformedError:
+        raise _Wrong(Difference("newest", 0, "not a header")) from None
+
+
+def _followed(view: Snapshot, base: Header, rebuilt: LmdbStore, report: Report, progress: Progress) -> Header:
+    """The blocks behind a snapshot: each follows the one before, and its results are those its header names."""
+    newest = base
+    report.app_hash = base.app_hash
+    total = base.height + sum(1 for _ in view.scan(BLOCKS_PREFIX))
+    with rebuilt.write():
+        for stored in _blocks(view, total, base.height + 1):
+            _check_place(stored, newest)
+            newest = stored.header
+            if len(stored.results) != len(stored.block.txs) or newest != _named(stored):
+                raise _Wrong(Difference("header", stored.block.height, "the header is not this block's"))
+            index(rebuilt, stored)
+            _count(report, stored)
+    progress(total, total)
+    if view.get(NEWEST_KEY) != encode(newest):
+        raise _Wrong(Difference("newest", newest.height, "the newest header is not that of the last block"))
+    return newest
+
+
+def _named(stored: StoredBlock) -> Header:
+    """The header that a block and its results have, given the state's root and validators after it."""
+    block, header = stored.block, stored.header
+    return replace(
+        header,
+        chain=block.chain,
+        height=block.height,
+        time=block.time,
+        previous=block.previous,
+        outcome_root=outcome_root(stored.results, block.txs),
+    )
 
 
 def _replay(
@@ -147,8 +204,6 @@ def _replay(
     progress: Progress,
     signed: bool,
 ) -> Header:
-    if view.get(GENESIS_KEY) != encode(genesis):
-        raise _Wrong(Difference("genesis", 0, "the store belongs to another network"))
     machine = Machine(remembering(Machine().verify))
     with anew.write():
         newest = genesis_header(genesis, machine.genesis(State(anew), genesis))
@@ -169,8 +224,8 @@ def _replay(
     return newest
 
 
-def _blocks(view: Snapshot, total: int) -> Iterator[StoredBlock]:
-    for height in range(1, total + 1):
+def _blocks(view: Snapshot, total: int, start: Height = 1) -> Iterator[StoredBlock]:
+    for height in range(start, total + 1):
         try:
             stored = block_at(view, height)
         except MalformedError:
@@ -229,16 +284,16 @@ def _count(report: Report, stored: StoredBlock) -> None:
     report.app_hash = stored.header.app_hash
 
 
-def _compare(view: Snapshot, anew: LmdbStore, newest: Header) -> None:
+def _compare(view: Snapshot, anew: LmdbStore, newest: Header, parts: Mapping[bytes, str] = _PARTS) -> None:
     """Both stores side by side, in order of keys."""
-    for prefix, what in _PARTS.items():
+    for prefix, what in parts.items():
         for found, expected in zip_longest(view.scan(prefix), anew.scan(prefix)):
             if found != expected:
                 place = min(row[0] for row in (found, expected) if row is not None)
                 raise _Wrong(Difference(what, newest.height, f"differs at {place[:12].hex()}"))
     for gap in _GAPS:
         for key, _ in islice(view.scan(b"", gap), 1):
-            if key[:1] not in _TAKEN and key not in (GENESIS_KEY, NEWEST_KEY):
+            if key[:1] not in _TAKEN and key not in (GENESIS_KEY, NEWEST_KEY, BASE_KEY):
                 raise _Wrong(Difference("stray", newest.height, f"a key at {key[:12].hex()}"))
 
 
@@ -255,7 +310,7 @@ def _rebuild(view: Snapshot, rebuilt: LmdbStore, newest: Header, report: Report)
         raise _Wrong(Difference("root", newest.height, "the values do not have the newest header's root"))
 
 
-def _judge(anew: LmdbStore, report: Report) -> None:
+def _judge(anew: KeyValue, report: Report) -> None:
     """Ask the invariants. They name ids that are on the ledger by design."""
     for broken in islice(invariants(State(anew)), BROKEN_RULES_MAX):
         report.differences.append(Difference("invariant", report.height, broken))

@@ -15,7 +15,7 @@ from salus.core.errors import MalformedError
 from salus.core.ids import ChainId, Digest, Height, MemberId, TimeMs
 from salus.core.wire import Message, decode, encode
 from salus.engines.engine import Inclusion
-from salus.engines.layout import GENESIS_KEY, NEWEST_KEY, StoredBlock, block_at, place_of
+from salus.engines.layout import BASE_KEY, GENESIS_KEY, NEWEST_KEY, StoredBlock, block_at, place_of
 from salus.engines.lmdb_store import LmdbStore, Snapshot
 from salus.engines.replica import BrokenBlockError, NotFoundError, OtherNetworkError
 from salus.machine.admission import read
@@ -137,8 +137,10 @@ class Follower:
         return stored
 
     def blocks(self, start: Height = 1) -> Iterator[StoredBlock]:
-        """Final blocks from a height on."""
-        for height in range(start, self.height + 1):
+        """Final blocks from a height on; after a snapshot, from the first that is here."""
+        stored = self._moment.get(BASE_KEY)
+        base = 0 if stored is None else decode(Header, stored).height
+        for height in range(max(start, base + 1), self.height + 1):
             yield self.block(height)
 
     def accepted(self, height: Height) -> list[tuple[MemberId, Message]]:

@@ -5,8 +5,9 @@
     b ‖ height (8 bytes)     a final block with its results, header and votes
     h ‖ height (8 bytes)     who validates after a block that changed it, where it did
     x ‖ tx_id (16 bytes)     where a transaction became final
+    s                        the header of the snapshot that this store began with, if it began with one
 
-Everything but `g` follows from the blocks: `check.py` works it out again.
+Everything but `g` follows from the blocks: `check.py` works it out again. After a snapshot, blocks begin behind it.
 """
 
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ NEWEST_KEY = b"n"
 BLOCKS_PREFIX = b"b"
 HANDOVERS_PREFIX = b"h"
 INDEX_PREFIX = b"x"
+BASE_KEY = b"s"
 _TX_ID_BYTES = 16
 _NUMBER_BYTES = 8
 _ACCEPTED = b"\1"

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from weakref import WeakSet
 
 import lmdb
 from lmdb.verify import VerifyError, verify
@@ -61,6 +62,7 @@ class LmdbStore:
         self._writer: int | None = None
         self._turn = threading.Lock()  # Of writers.
         self._grow = False
+        self._moments: WeakSet[Snapshot] = WeakSet()
         self._lock = -1 if read_only else _locked(path)
         try:
             self._environment = _opened(path, map_size_bytes, read_only)
@@ -142,9 +144,11 @@ class LmdbStore:
                 self._writing = self._writer = None
 
     def moment(self) -> "Snapshot":
-        """One committed moment, for as long as it is referred to. No write may begin meanwhile if the map must grow."""
+        """One committed moment, for as long as it is referred to. Meanwhile the map does not grow."""
         with translated():
-            return Snapshot(self._environment.begin(self._data))
+            moment = Snapshot(self._environment.begin(self._data))
+        self._moments.add(moment)
+        return moment
 
     @contextmanager
     def snapshot(self) -> Iterator["Snapshot"]:
@@ -200,7 +204,12 @@ class LmdbStore:
             reading.abort()
 
     def _grow_if_needed(self) -> None:
-        """Double the map when less than a quarter is left, or when the last transaction did not fit."""
+        """Double the map when less than a quarter is left, or when the last transaction did not fit.
+
+        Not while somebody reads a moment: the map would move away under the reader.
+        """
+        if self._moments:
+            return
         about = self._environment.info()
         used = (about["last_pgno"] + 1) * self._environment.stat()["psize"]
         if self._grow or used > about["map_size"] // 4 * 3:
@@ -255,8 +264,10 @@ class Snapshot:
         self._reading = reading
 
     def get(self, key: bytes) -> bytes | None:
-        with translated():
+        try:
             return self._reading.get(key)
+        except lmdb.Error as error:
+            raise translate(error) from error
 
     def put(self, key: bytes, value: bytes) -> None:
         raise RuntimeError("a snapshot is for reading")

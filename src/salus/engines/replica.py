@@ -19,6 +19,7 @@ from salus.core.wire import Message, decode, encode
 from salus.crypto.signatures import SigningKey
 from salus.engines.engine import Inclusion
 from salus.engines.layout import (
+    BASE_KEY,
     GENESIS_KEY,
     NEWEST_KEY,
     StoredBlock,
@@ -111,6 +112,7 @@ class Replica:
         self._prepared: tuple[Block, tuple[Result, ...], Header] | None = None
         self._newest = self._start()
         self._validators = named(validators(self.state))
+        self._base = self._read_base()
 
     def _start(self) -> Header:
         stored = self._store.get(GENESIS_KEY)
@@ -123,6 +125,16 @@ class Replica:
             return decode(Header, newest or b"")
         except MalformedError:
             raise BrokenBlockError(member=self.member) from None
+
+    def _read_base(self) -> Height:
+        stored = self._store.get(BASE_KEY)
+        return 0 if stored is None else decode(Header, stored).height
+
+    def reload(self) -> None:
+        """Begin again with what the store holds now, after a snapshot was taken over into it."""
+        self._newest = self._start()
+        self._validators = named(validators(self.state))
+        self._base = self._read_base()
 
     def _found(self) -> Header:
         with self._store.write():
@@ -286,10 +298,10 @@ class Replica:
         """A final block.
 
         Raises:
-            NotFoundError: no block has become final at this height.
+            NotFoundError: no block has become final at this height, or it came here within a snapshot.
             BrokenBlockError: it is missing, or its bytes are not a block.
         """
-        if not 1 <= height <= self.height:
+        if not self._base < height <= self.height:
             raise NotFoundError(height=height)
         try:
             stored = block_at(self._store, height)
@@ -300,8 +312,8 @@ class Replica:
         return stored
 
     def blocks(self, start: Height = 1) -> Iterator[StoredBlock]:
-        """Final blocks from a height on."""
-        for height in range(start, self.height + 1):
+        """Final blocks from a height on; after a snapshot, from the first that is here."""
+        for height in range(max(start, self._base + 1), self.height + 1):
             yield self.block(height)
 
     def accepted(self, height: Height) -> list[tuple[MemberId, Message]]:

@@ -2,6 +2,7 @@
 
     members/mercy/ledger/    LMDB: blocks and state
                   engine/    CometBFT's folder, see `config.py`
+                  snapshots/ the newest ones, see `snapshots.py`
                   link.sock  where the member's other processes ask, see `link.py`
 
 Started in order: application, CometBFT, link; stopped in reverse, so that nobody asks what is gone. When CometBFT or
@@ -24,8 +25,11 @@ from salus.engines.cometbft.application import Application
 from salus.engines.cometbft.config import ABCI_SOCKET, RPC_SOCKET, EngineSettings, rpc_address, write_config
 from salus.engines.cometbft.engine import CometEngine
 from salus.engines.cometbft.link import LINK_SOCKET, LinkServer, Status
+from salus.engines.cometbft.restoring import Restorer
+from salus.engines.cometbft.retaining import retaining
 from salus.engines.cometbft.rpc import CometRpc
 from salus.engines.cometbft.server import AbciServer
+from salus.engines.cometbft.snapshots import EVERY_BLOCKS, Snapshots
 from salus.engines.cometbft.supervisor import EngineEndedError, Supervisor, find_binary
 from salus.engines.lmdb_store import LmdbStore
 from salus.engines.replica import Replica
@@ -34,6 +38,7 @@ from salus.machine.machine import Machine
 
 LEDGER_FOLDER = "ledger"
 ENGINE_FOLDER = "engine"
+SNAPSHOTS_FOLDER = "snapshots"
 STATUS_S = 2.0
 
 
@@ -50,6 +55,8 @@ class UnitSettings:
     binary: Path | None = None  # None: found by itself.
     receipt_of: Callable[[Digest], Awaitable[Record]] | None = None
     faults: Faults = NO_FAULTS
+    snapshot_every_blocks: int = EVERY_BLOCKS  # The same on all members, or a joiner finds each at one of them only.
+    kept_blocks: int | None = None  # By CometBFT, at least; None: all.
     environment: dict[str, str] = field(default_factory=dict)  # Of CometBFT, for fail-points.
 
 
@@ -76,6 +83,13 @@ class LedgerUnit:
             raise
         self.application = Application(self.replica, machine, settings.clock)
         self.application.on_final(self._tell)
+        self.snapshots = Snapshots(settings.folder / SNAPSHOTS_FOLDER, self.replica, settings.snapshot_every_blocks)
+        restorer = Restorer(self.replica, settings.clock)
+        self.application.also("list_snapshots", self.snapshots.list)
+        self.application.also("load_snapshot_chunk", self.snapshots.load)
+        self.application.also("offer_snapshot", restorer.offer)
+        self.application.also("apply_snapshot_chunk", restorer.apply)
+        self.application.retain(retaining(self.replica, self.snapshots.heights, settings.kept_blocks))
         self.server = AbciServer(self.application, engine / ABCI_SOCKET)
         self.supervisor = Supervisor(engine, binary, settings.environment)
         self.rpc = CometRpc(rpc_address(engine, settings.engine))
@@ -104,6 +118,7 @@ class LedgerUnit:
         await self.supervisor.stop()
         await self.server.stop()
         await asyncio.gather(*self._telling, return_exceptions=True)
+        await self.snapshots.made()
         self.replica.close()
 
     async def failed(self) -> BaseException:
@@ -133,7 +148,8 @@ class LedgerUnit:
         await self.stop()
 
     def _tell(self) -> None:
-        """Tell listeners of the new block once CometBFT has its answer."""
+        """Tell listeners of the new block once CometBFT has its answer; begin a snapshot where one is due."""
+        self.snapshots.block_arrived()
         task = asyncio.get_running_loop().create_task(self.replica.announce())
         self._telling.add(task)
         task.add_done_callback(self._told)
