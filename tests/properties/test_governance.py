@@ -87,4 +87,4 @@ def test_a_walk_replays_to_the_same_root(seed: int) -> None:
 def test_the_walks_see_every_kind_executed_and_every_end_of_a_proposal() -> None:
     seen = sum((counts for _, counts in WALKS), Counter[tuple[str, str]]())
     assert {kind for kind, end in seen if end == "executed"} >= set(KINDS) - {"remove"}
-    assert {end for _, end in seen} == {one.value for one in Standing}
+    assert {end for _, end in seen} >= {one.value for one in Standing} - {"open", "accepted"}

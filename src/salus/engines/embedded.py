@@ -237,8 +237,9 @@ class EmbeddedEngine:
                 self._members.catch_up()
 
     async def _announce(self) -> None:
-        for replica in self._members.replicas.values():
-            await replica.announce()
+        for name, replica in list(self._members.replicas.items()):
+            if self._members.replicas.get(name) is replica:  # Another may have come, or this one gone, meanwhile.
+                await replica.announce()
 
     async def _verify_ahead(self, taken: Sequence[Waiting]) -> None:
         """Verify signatures on both cores before the block is applied; the machine remembers the verdicts."""

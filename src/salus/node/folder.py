@@ -10,7 +10,7 @@ from dataclasses import replace
 from os import urandom
 from pathlib import Path
 
-from salus.contracts.consent import pack_root
+from salus.contracts.consent import Pack, pack_root, read_pack
 from salus.contracts.members.founding import founding
 from salus.contracts.members.messages import Endpoints, Genesis
 from salus.core.clock import Clock
@@ -27,6 +27,7 @@ from salus.sdk.packs import shipped_packs
 USUAL_NAMES = ("mercy", "st-luke", "lakeside", "northgate")
 MEMBERS_MAX = 13
 GENESIS_FILE = "genesis"
+PACKS_FOLDER = "packs"
 
 
 def usual_names(count: int) -> list[MemberId]:
@@ -94,6 +95,19 @@ def read_genesis(folder: Path) -> Genesis:
         raise NoNetworkError from None
     except (OSError, SalusError):
         raise NotANetworkError from None
+
+
+def packs_in(folder: Path) -> tuple[Pack, ...]:
+    """Packs that this folder's members can apply: those of this version, and those proposed here since.
+
+    Raises:
+        NotANetworkError: a file among them is no pack.
+    """
+    try:
+        more = [read_pack(path.read_bytes()) for path in sorted((folder / PACKS_FOLDER).glob("*.json"))]
+    except (OSError, SalusError):
+        raise NotANetworkError from None
+    return (*shipped_packs(), *more)
 
 
 def found_apart(

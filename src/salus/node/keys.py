@@ -1,7 +1,7 @@
 """A member's secret keys: one file per duty in its folder, readable by its owner alone, never in a database."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,9 @@ from salus.crypto.hpke import OpeningKey
 from salus.crypto.signatures import SigningKey
 
 SECRET_BYTES = 32
-DUTIES = ("ledger", "validator", "keeper", "sealing", "gateway", "tls", "keeper-kek", "gateway-kek")
+PUBLIC_DUTIES = ("ledger", "validator", "keeper", "sealing", "gateway", "tls")  # Their keys stand on the ledger.
+STAGED = "next"  # Where new keys wait for the members' decision.
+DUTIES = (*PUBLIC_DUTIES, "keeper-kek", "gateway-kek")
 
 
 class KeyFileError(IntegrityError):
@@ -73,7 +75,10 @@ def load_secrets(folder: Path) -> Secrets:
     Raises:
         KeyFileError: one is missing or not of 32 bytes.
     """
-    seeds = {duty: _read(folder / duty, duty) for duty in DUTIES}
+    return _secrets({duty: _read(folder / duty, duty) for duty in DUTIES})
+
+
+def _secrets(seeds: Mapping[str, bytes]) -> Secrets:
     return Secrets(
         ledger=SigningKey(seeds["ledger"]),
         validator=SigningKey(seeds["validator"]),
@@ -84,6 +89,48 @@ def load_secrets(folder: Path) -> Secrets:
         keeper_kek=seeds["keeper-kek"],
         gateway_kek=seeds["gateway-kek"],
     )
+
+
+def stage_secrets(folder: Path, duties: Sequence[str], chance: Callable[[int], bytes] = os.urandom) -> Secrets:
+    """Make new keys for some duties beside those in use; the member's keys as they would be with them.
+
+    Staged keys are used by nobody until `settle_secrets` finds them on the ledger. Staging again keeps those there are.
+
+    Raises:
+        FolderError: the folder cannot be written.
+        KeyFileError: a key is missing or damaged.
+    """
+    beside = folder / STAGED
+    try:
+        beside.mkdir(exist_ok=True, mode=0o700)
+        for duty in duties:
+            if not (beside / duty).exists():
+                write_secret(beside / duty, chance(SECRET_BYTES))
+    except OSError as error:
+        raise FolderError(reason=error.strerror or type(error).__name__) from None
+    return _secrets({duty: _read(beside / duty if duty in duties else folder / duty, duty) for duty in DUTIES})
+
+
+def settle_secrets(folder: Path, keys: MemberKeys) -> Secrets:
+    """A member's keys as the ledger has them: staged ones that it names take the place of those before, for good.
+
+    Raises:
+        FolderError: the folder cannot be written.
+        KeyFileError: a key is missing or damaged.
+    """
+    held = load_secrets(folder)
+    for duty in PUBLIC_DUTIES:
+        staged = folder / STAGED / duty
+        if getattr(held.public, duty) == getattr(keys, duty) or not staged.exists():
+            continue
+        seeds = {name: _read(folder / name, name) for name in DUTIES} | {duty: _read(staged, duty)}
+        if getattr(_secrets(seeds).public, duty) == getattr(keys, duty):
+            try:
+                write_secret(folder / duty, seeds[duty], replace=True)
+                staged.unlink()
+            except OSError as error:
+                raise FolderError(reason=error.strerror or type(error).__name__) from None
+    return load_secrets(folder)
 
 
 def write_secret(path: Path, data: bytes, *, replace: bool = False) -> None:

@@ -10,7 +10,7 @@ The two sides share nothing but the folder and the ledger: between machines each
 
 from pathlib import Path
 
-from salus.contracts.consent import Pack
+from salus.contracts.consent import Pack, pack_root
 from salus.core.clock import Clock
 from salus.core.faults import NO_FAULTS, Faults
 from salus.core.ids import MemberId
@@ -43,6 +43,7 @@ class Member(GatewaySide):
         shared = (name, folder, secrets, replica, transport, sponsor, packs, clock, faults)
         super().__init__(*shared)
         self.replica = replica
+        self.pack_roots = frozenset(pack_root(pack) for pack in packs)
         self.keeping = KeeperSide(*shared, blobs=self.blobs)
         self.keeper, self.vault = self.keeping.keeper, self.keeping.vault
         self.door = Door()

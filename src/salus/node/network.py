@@ -2,15 +2,21 @@
 
     genesis        what everybody starts from, and what `salus verify` needs
     members/…      a folder per member, see `member.py`
+    packs/…        packs that were proposed here, beside those of this version
     people/…       keys of people who act in a demo: clinicians, patients
 
+Who is a member is what the ledger says: members join, leave and change keys while the network runs (`Network.follow`).
 Each member has its own keys, stores, clock and view of the ledger; they talk through typed messages alone.
 """
 
 import asyncio
+import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 
+from salus.contracts.consent import pack_root
 from salus.contracts.members.founding import first_committee
+from salus.contracts.members.reads import member_of, members_of, pack_roots_of
 from salus.core.errors import SalusError
 from salus.core.ids import CommitteeId, Digest, MemberId
 from salus.core.wire import encode
@@ -21,13 +27,13 @@ from salus.engines.replica import Replica
 from salus.machine.admission import remembering
 from salus.machine.machine import Machine
 from salus.node.collector import CalmCollector
-from salus.node.folder import read_genesis
-from salus.node.keys import load_secrets
+from salus.node.folder import packs_in, read_genesis
+from salus.node.keys import Secrets, settle_secrets
 from salus.node.local import LocalTransport, Switchboard
 from salus.node.member import Member
 from salus.node.settings import Settings
 from salus.node.tending import Tended
-from salus.sdk.packs import shipped_packs
+from salus.state.state import State
 
 
 class Network:
@@ -45,43 +51,112 @@ class Network:
         self.settings = settings or Settings()
         self.genesis = read_genesis(folder)
         self.switchboard = Switchboard()
-        machine = Machine(remembering(signatures.verify))
-        replicas: dict[MemberId, Replica] = {}
+        self._machine = Machine(remembering(signatures.verify))
+        self._replicas: dict[MemberId, Replica] = {}
         self._members: dict[MemberId, Member] = {}
+        self._following = asyncio.Lock()
         try:
-            secrets = {}
-            for founder in self.genesis.members:
-                place = folder / "members" / founder.member
-                secrets[founder.member] = load_secrets(place / "keys")
-                store = LmdbStore(place / "ledger")
-                replicas[founder.member] = Replica(founder.member, self.genesis, store, machine, self.settings.faults)
+            self._open_replicas()
+            state = max(self._replicas.values(), key=lambda replica: replica.height).state
+            secrets = {name: self._secrets(state, name) for name in self._replicas}
             keys = {name: secret.validator for name, secret in secrets.items()}
             clock = self.settings.clock
-            self.engine = EmbeddedEngine(replicas, keys, machine, clock, self.settings.heartbeat_s)
+            self.engine = EmbeddedEngine(self._replicas, keys, self._machine, clock, self.settings.heartbeat_s)
             for name, secret in secrets.items():
-                member = self._members[name] = Member(
-                    name,
-                    folder / "members" / name,
-                    secret,
-                    replicas[name],
-                    self.engine,
-                    LocalTransport(self.switchboard, name),
-                    shipped_packs(),
-                    clock,
-                    self.settings.faults,
-                )
-                self.switchboard.doors[name] = member.door
+                self._run(name, secret)
         except BaseException:
-            for replica in replicas.values():
+            for replica in self._replicas.values():
                 replica.close()
             raise
-        self._replicas = replicas
         self._tending: asyncio.Task[None] | None = None
         self._collector = CalmCollector()
 
+    def _open_replicas(self) -> None:
+        """Those of all members there are now and whose folders are here: founders first, then who joined since."""
+        names: Sequence[MemberId] = [founder.member for founder in self.genesis.members]
+        present: tuple[MemberId, ...] = ()
+        while names:
+            for name in names:
+                self._replicas[name] = self._replica(name)
+            present = members_of(max(self._replicas.values(), key=lambda replica: replica.height).state)
+            names = [name for name in present if name not in self._replicas and self._is_here(name)]
+        for name in [name for name in self._replicas if name not in present]:
+            self._replicas.pop(name).close()
+
+    def _place(self, name: MemberId) -> Path:
+        return self.folder / "members" / name
+
+    def _is_here(self, name: MemberId) -> bool:
+        return (self._place(name) / "keys").is_dir()
+
+    def _replica(self, name: MemberId) -> Replica:
+        store = LmdbStore(self._place(name) / "ledger")
+        return Replica(name, self.genesis, store, self._machine, self.settings.faults)
+
+    def _secrets(self, state: State, name: MemberId) -> Secrets:
+        entry = member_of(state, name)
+        assert entry is not None, "Replicas are open for members alone."
+        return settle_secrets(self._place(name) / "keys", entry.keys)
+
+    def _run(self, name: MemberId, secrets: Secrets) -> None:
+        member = self._members[name] = Member(
+            name,
+            self._place(name),
+            secrets,
+            self._replicas[name],
+            self.engine,
+            LocalTransport(self.switchboard, name),
+            packs_in(self.folder),
+            self.settings.clock,
+            self.settings.faults,
+        )
+        self.switchboard.doors[name] = member.door
+
+    async def follow(self) -> list[MemberId]:
+        """Run what members decided: who joined starts, who left stops, who has other keys or packs starts anew.
+
+        Returns whom this concerned. What is under way through one of them ends.
+        """
+        async with self._following:
+            state = self.engine.newest().state
+            present = members_of(state)
+            changed = [name for name in self._members if name not in present]
+            for name in changed:
+                self._let_go(name)
+            for name in present:
+                if name in self._members and not self._is_outdated(state, name):
+                    continue
+                if name in self._members:
+                    self._let_go(name)
+                if self._is_here(name):
+                    await self._let_in(state, name)
+                    changed.append(name)
+            return changed
+
+    def _is_outdated(self, state: State, name: MemberId) -> bool:
+        member, entry = self._members[name], member_of(state, name)
+        if entry is None or member.secrets.public == entry.keys:
+            roots = {pack_root(pack) for pack in packs_in(self.folder)}
+            return bool((roots & set(pack_roots_of(state))) - member.pack_roots)
+        return settle_secrets(self._place(name) / "keys", entry.keys).public != member.secrets.public
+
+    async def _let_in(self, state: State, name: MemberId) -> None:
+        secrets = self._secrets(state, name)
+        self._replicas[name] = self._replica(name)
+        await self.engine.admit(name, self._replicas[name], secrets.validator)
+        self._run(name, secrets)
+        if name in self.switchboard.off_line:
+            self.engine.hold(name)
+
+    def _let_go(self, name: MemberId) -> None:
+        self.engine.dismiss(name)
+        self._members.pop(name).close()
+        self._replicas.pop(name).close()
+        self.switchboard.doors.pop(name, None)
+
     @property
     def members(self) -> list[Member]:
-        """All members, in the genesis's order."""
+        """All members, in the genesis's order, then as they joined."""
         return list(self._members.values())
 
     @property
@@ -138,7 +213,9 @@ class Network:
             replica.close()
 
     async def tend(self) -> list[Tended]:
-        """One round of housekeeping at every member that is up."""
+        """One round of housekeeping at every member that is up; first, what members decided is followed."""
+        with contextlib.suppress(SalusError):  # Said to whoever decides (`follow`), and tried again next time.
+            await self.follow()
         done: list[Tended] = []
         for member in self.members:
             if member.name in self.switchboard.off_line:

@@ -161,6 +161,11 @@ def seat_of(committee: Committee, member: MemberId) -> Seat | None:
     return next((seat for seat, holder in enumerate(committee.seats, start=1) if holder.member == member), None)
 
 
+def pack_roots_of(state: State) -> tuple[Digest, ...]:
+    """The roots of all packs in force, by jurisdiction."""
+    return tuple(pack.root for _, pack in PACKS.items(state))
+
+
 def pack_root_of(state: State, jurisdiction: str) -> Digest | None:
     """The root of the defaults and statute in force in a jurisdiction."""
     pack = PACKS.get(state, jurisdiction)
