@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import typer
 
-from salus.cli.commands import consent, ledger, network, patients, records
+from salus.cli.commands import consent, governance, ledger, network, patients, records
 from salus.cli.told import INTERRUPTED, USAGE
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ patients.add_to(app)
 consent.add_to(app)
 records.add_to(app)
 ledger.add_to(app)
+governance.add_to(app)
 
 
 def parse(argv: Sequence[str]) -> int:

@@ -33,6 +33,30 @@ class AmbiguousDocumentError(RefusalError):
     code = "cli.ambiguous_document"
 
 
+class UnknownProposalError(RefusalError):
+    """No proposal has this id."""
+
+    code = "cli.unknown_proposal"
+
+
+class AmbiguousProposalError(RefusalError):
+    """Several proposals begin with this id: give more of it."""
+
+    code = "cli.ambiguous_proposal"
+
+
+class UnknownCommitteeError(RefusalError):
+    """No committee has this id, or several begin with it."""
+
+    code = "cli.unknown_committee"
+
+
+class SeatsHeldError(RefusalError):
+    """The member keeps shares: somebody must take its seats, or there will be fewer."""
+
+    code = "cli.seats_held"
+
+
 class UnknownRuleError(RefusalError):
     """The consent has no such rule."""
 

@@ -52,6 +52,10 @@ TO_DO = {
     "cli.unknown_patient": "See who is known here: salus patient list",
     "cli.unknown_person": "Say who acts: --as patient:1, or --as clinician@mercy (also emergency, researcher, clerk, "
     "auditor)",
+    "cli.ambiguous_proposal": "Type more of the id, as `salus proposals --all` shows it.",
+    "cli.seats_held": "Name who takes its seats (--seat-to MEMBER), or let there be fewer: --fewer-seats",
+    "cli.unknown_committee": "See the committees and their ids: salus members",
+    "cli.unknown_proposal": "See what there is to decide: salus proposals --all",
     "cli.unknown_rule": "See the rules and their numbers: salus consent show --as patient:N",
     "cli.unknown_transaction": "See the newest ones: salus ledger show",
     "cli.word": "Use one of the words shown above.",
@@ -79,6 +83,15 @@ TO_DO = {
     "keeper.stale": "The keepers are catching up; try again in a moment.",
     "keeper.widening_waits": "A hospital that keeps a patient's keys may not widen access alone: show evidence and a "
     "second hospital's signature (--evidence FILE --witness MEMBER), or repeat it after 24 hours.",
+    "machine.unknown_rules": "Install the version of Salus that knows these rules, then start again. Nothing is lost: "
+    "no block was applied by rules that this version does not know.",
+    "members.proposal_closed": "It is decided; see how: salus proposals --all",
+    "members.proposal_expired": "Propose it again: seven days are over.",
+    "members.quota_too_small": "Give at least 16384 bytes.",
+    "members.seat_held": "Move its seats first, in the same proposal: --seat-to MEMBER or --fewer-seats",
+    "members.stale_version": "It has been changed meanwhile. Make the proposal anew.",
+    "members.suspended": "Other members decide on that: salus propose reinstate MEMBER --as ANOTHER",
+    "members.voted_already": "A vote stands as it was given.",
     "node.folder": "Check the folder's owner and rights, and the space left on the disk. A network that is here "
     "already is used by: salus up. What an interrupted `salus new` left has no file `genesis`: "
     "remove it and begin again.",
