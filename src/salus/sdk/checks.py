@@ -1,16 +1,19 @@
 """Checks 2 to 5 of reading: headers, leaves, shares and keys, each named party by what it signed itself.
 
-Whatever several seats say alike is checked once. A record counts as known when one seat's header opens a leaf of a
-batch on the ledger; who then left it out is judged in `omissions`.
+Shares are those of the epoch in which their batch was dealt: how many there are, how many are needed and whose is which
+follow from the committee as it was then, whoever sits there now. Whatever several seats say alike is checked once. A
+record counts as known when one seat's header opens a leaf of a batch on the ledger; who then left it out is judged in
+`omissions`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
 from hashlib import sha256
 from itertools import pairwise
 
 from salus.contracts.members.messages import Committee
+from salus.contracts.members.reads import committee_at
 from salus.contracts.records.batch import (
     DIGEST_BYTES,
     key_commitment,
@@ -22,7 +25,7 @@ from salus.contracts.records.header import Header, RecordId, leaf
 from salus.contracts.records.reads import batch_of
 from salus.contracts.records.tables import OVERRIDES, Batch
 from salus.core.errors import MalformedError
-from salus.core.ids import BatchId, ChainId, MemberId, Seat
+from salus.core.ids import BatchId, ChainId, Epoch, MemberId, Seat
 from salus.core.wire import decode, reopen
 from salus.crypto.merkle import root_of_many
 from salus.crypto.shares import KEY_BYTES, combine, deal_batch, faulty, threshold
@@ -43,6 +46,7 @@ class Known:
 
     header: Header
     batch: Batch
+    dealing: "Dealing"
     obligations: frozenset[str]
     share_hashes: bytes = b""
     shares: dict[Seat, bytes] = field(default_factory=dict)
@@ -51,6 +55,15 @@ class Known:
     def place(self) -> Place:
         """Its batch."""
         return self.header.record.author, self.header.record.batch_id
+
+
+@dataclass(frozen=True, slots=True)
+class Dealing:
+    """To whom a batch was dealt: the committee as it was at the batch's epoch."""
+
+    seat_of: Mapping[MemberId, Seat]
+    seats: int
+    needed: int  # Shares that combine to a key.
 
 
 class Checks:
@@ -62,6 +75,7 @@ class Checks:
         self._wanted = wanted
         self._findings = findings
         self._batches = _Batches(view, wanted)
+        self._dealings: dict[Epoch, Dealing] = {}
         self._spoilt: set[tuple[MemberId, Place]] = set()  # Whose answer on a batch was thrown out, and named.
         self._pattern: Pattern | None = None  # Of the first answer in which nothing was amiss,
         self._patterned: list[Known | None] = []  # and its records; none where another version stands by now.
@@ -100,7 +114,8 @@ class Checks:
                 if header.record.index not in gone:
                     known = self.known.get(header.record)
                     if known is None:
-                        known = self.known[header.record] = Known(header, batch, frozenset(item.obligations))
+                        dealing = self._dealing(batch.epoch)
+                        known = self.known[header.record] = Known(header, batch, dealing, frozenset(item.obligations))
                     self._take_share(known, item, one)
 
     def _rows(self, one: Heard) -> list[Row]:
@@ -121,29 +136,40 @@ class Checks:
 
     def _take_shares(self, shares: Sequence[bytes], one: Heard) -> None:
         """Shares of an answer that is otherwise the pattern: each against its hash, as in `_take_share`."""
-        start = DIGEST_BYTES * (one.seat - 1)
-        end = start + DIGEST_BYTES
         digests = [sha256(share).digest() for share in shares]
         for known, share, digest in zip(self._patterned, shares, digests, strict=True):
-            if known is None:
+            seat = None if known is None else known.dealing.seat_of.get(one.member)
+            if known is None or seat is None:
                 continue
-            if digest != known.share_hashes[start:end]:
+            if digest != known.share_hashes[DIGEST_BYTES * (seat - 1) : DIGEST_BYTES * seat]:
                 self._findings.accuse(one.member, "bad_share", known.header.record)
             else:
-                known.shares[one.seat] = share
+                known.shares[seat] = share
+
+    def _dealing(self, epoch: Epoch) -> Dealing:
+        found = self._dealings.get(epoch)
+        if found is None:
+            committee = committee_at(self._view.state, self._wanted.committee, epoch) or self._committee
+            seat_of = {holder.member: seat for seat, holder in enumerate(committee.seats, 1)}
+            seats = len(committee.seats)
+            found = self._dealings[epoch] = Dealing(seat_of, seats, threshold(seats))
+        return found
 
     def _take_share(self, known: Known, item: Item, one: Heard) -> None:
-        start = DIGEST_BYTES * (one.seat - 1)
+        seat = known.dealing.seat_of.get(one.member)
+        if seat is None:
+            return  # It took its seat later, and shows what another may have left to it: of no use, and no lie.
+        start = DIGEST_BYTES * (seat - 1)
         hashes = item.share_hashes
         # A share of another length would move those beside it, though a dealer in league has hashed it so.
-        is_whole = len(hashes) == DIGEST_BYTES * len(self._committee.seats) and len(item.share) == KEY_BYTES
+        is_whole = len(hashes) == DIGEST_BYTES * known.dealing.seats and len(item.share) == KEY_BYTES
         if not is_whole or sha256(item.share).digest() != hashes[start : start + DIGEST_BYTES]:
             self._findings.accuse(one.member, "bad_share", known.header.record)
             return
         known.share_hashes = hashes
         if item.obligations:
             known.obligations = known.obligations.union(item.obligations)
-        known.shares[one.seat] = item.share
+        known.shares[seat] = item.share
 
     def omissions(self, heard: Sequence[Heard]) -> None:
         """Who left out what f+1 others gave *at the same height*: there all decide alike, from the same state.
@@ -154,15 +180,17 @@ class Checks:
         """
         accused = {(accusation.member, accusation.record) for accusation in self._findings.accusations}
         for one in heard:
-            peers = {other.seat for other in heard if other.height == one.height}
+            peers = [other.member for other in heard if other.height == one.height]
             for record_id, known in self.known.items():
-                if one.seat in known.shares or (one.member, record_id) in accused:
+                seat = known.dealing.seat_of.get(one.member)
+                if seat is None or seat in known.shares or (one.member, record_id) in accused:
                     continue
                 if (one.member, (record_id.author, record_id.batch_id)) in self._spoilt:
                     continue
-                if len(peers & known.shares.keys()) <= faulty(len(self._committee.seats)):
+                gave = sum(known.dealing.seat_of.get(peer) in known.shares for peer in peers)
+                if gave <= faulty(known.dealing.seats):
                     continue
-                if not known.batch.is_signed_by(one.seat):
+                if not known.batch.is_signed_by(seat):
                     self._findings.notice(one.member, "lacks_record", record_id)
                 elif one.height >= known.batch.height:
                     self._findings.accuse(one.member, "omitted_record", record_id)
@@ -172,25 +200,23 @@ class Checks:
     @property
     def lacks_shares(self) -> bool:
         """Whether a known record has too few shares: another answer might have them."""
-        need = threshold(len(self._committee.seats))
-        return any(len(known.shares) < need for known in self.known.values())
+        return any(len(known.shares) < known.dealing.needed for known in self.known.values())
 
     def keys(self, findings: Findings) -> tuple[dict[RecordId, bytes], list[Gap]]:
         """Combine any `t` shares of each record, in one go for all records that the same seats serve."""
-        need = threshold(len(self._committee.seats))
         gaps: list[Gap] = []
-        groups: dict[tuple[Seat, ...], list[Known]] = {}
+        groups: dict[tuple[int, tuple[Seat, ...]], list[Known]] = {}
         for known in self.known.values():
-            have = tuple(sorted(known.shares)[:need])
-            if len(have) < need:
+            have = tuple(sorted(known.shares)[: known.dealing.needed])
+            if len(have) < known.dealing.needed:
                 gaps.append(Gap(known.header.record, "too_few_shares"))
             else:
-                groups.setdefault(have, []).append(known)
+                groups.setdefault((known.dealing.seats, have), []).append(known)
         keys: dict[RecordId, bytes] = {}
-        for have, group in groups.items():
+        for (seats, have), group in groups.items():
             combined = combine({seat: b"".join([known.shares[seat] for known in group]) for seat in have})
             found = [combined[at : at + DIGEST_BYTES] for at in range(0, len(combined), DIGEST_BYTES)]
-            for known, key, is_right in zip(group, found, self._dealt_again(group, found), strict=True):
+            for known, key, is_right in zip(group, found, self._dealt_again(group, found, seats), strict=True):
                 record = known.header.record
                 if is_right:
                     keys[record] = key
@@ -199,9 +225,8 @@ class Checks:
                     findings.accuse(record.author, "inconsistent_dealer", record)
         return keys, gaps
 
-    def _dealt_again(self, group: Sequence[Known], keys: Sequence[bytes]) -> list[bool]:
-        chain, seats = self._view.chain, len(self._committee.seats)
-        prefix = cache(partial(_prefix, chain, seats))
+    def _dealt_again(self, group: Sequence[Known], keys: Sequence[bytes], seats: int) -> list[bool]:
+        prefix = cache(partial(_prefix, self._view.chain, seats))
         contexts = [share_context(prefix(known.place, known.batch), known.header.record.index) for known in group]
         dealt = deal_batch(keys, contexts, seats=seats, threshold=threshold(seats))
         # A share that was served matches its hash: where it is also the one dealt again, that one need not be hashed.
@@ -210,7 +235,7 @@ class Checks:
         for place, (known, key) in enumerate(zip(group, keys, strict=True)):
             record, key_com = known.header.record, known.header.key_com
             is_dealt = all(_is_dealt(known, seat, dealt[seat - 1], DIGEST_BYTES * place) for seat in unserved)
-            verdicts.append(is_dealt and key_commitment(chain=chain, record=record, key=key) == key_com)
+            verdicts.append(is_dealt and key_commitment(chain=self._view.chain, record=record, key=key) == key_com)
         return verdicts
 
 
