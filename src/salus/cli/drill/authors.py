@@ -1,11 +1,14 @@
 """Attacks by those who write, and by a hospital that keeps a patient's keys as custodian."""
 
+from collections.abc import Sequence
+
 from salus.cli.drill.attack import Outcome, attack, must, verdict
 from salus.cli.drill.world import DOCUMENTS_A, DOCUMENTS_B, Document, Patient, World, leaked, permit, sources
 from salus.contracts.cells.messages import Advance, Create, SeatReceipt
 from salus.contracts.cells.reads import cell_of
 from salus.contracts.consent import Device, PolicySet, commitment
-from salus.contracts.records.messages import Withdraw
+from salus.contracts.records.messages import Anchor, Withdraw
+from salus.contracts.records.messages import SeatReceipt as BatchReceipt
 from salus.contracts.records.reads import is_current
 from salus.core.errors import RefusalError
 from salus.core.ids import NO_DIGEST, FhirType, MemberId, Purpose
@@ -15,6 +18,7 @@ from salus.crypto.digests import digest
 from salus.crypto.shares import faulty
 from salus.keeper.messages import PolicyDeposit
 from salus.sdk import consent
+from salus.sdk.author_store import Plan
 from salus.sdk.consent import deposit_with
 from salus.sdk.errors import LedgerRefusedError
 from salus.sdk.gateway import new_secret, seats_of
@@ -43,26 +47,37 @@ async def stranger_writes(world: World) -> Outcome:
     return verdict(leaked(view) > 0, said, "sdk.not_a_writer")
 
 
-@attack("author amending another's record", guard="salus.contracts.records.transitions.anchor")
+@attack("author amending another's record", guard="salus.contracts.members.reads.may_act_for")
 async def amends_anothers(world: World) -> Outcome:
-    """Let mercy seal a successor to a record that lakeside wrote."""
+    """Let mercy seal a successor to a record that lakeside wrote, as if it had succeeded lakeside."""
     patient = await world.new_patient(DOCUMENTS_A)
     target = patient.records["laboratory"]
     said = "superseded"
+    author = world.network["mercy"].author
+    honest = author._anchor
+
+    def forged(plan: Plan, receipts: Sequence[BatchReceipt]) -> Anchor:
+        anchor = honest(plan, receipts)
+        return replace(anchor, supersedes=tuple(replace(one, author=target.author) for one in anchor.supersedes))
+
+    author._anchor = forged  # type: ignore[method-assign]
     try:
-        await world.network["mercy"].author.seal([world.sealable(patient, FORGED, replaces=target)])
+        await author.seal([world.sealable(patient, FORGED, replaces=target)])
     except LedgerRefusedError as refusal:
         said = refusal.said
+    finally:
+        del author._anchor
     happened = not is_current(world.state, target.author, target.batch_id, target.index)
     return verdict(happened, said, "records.batch_not_found")
 
 
-@attack("author withdrawing another's record", guard="salus.contracts.records.transitions.withdraw")
+@attack("author withdrawing another's record", guard="salus.contracts.members.reads.may_act_for")
 async def withdraws_anothers(world: World) -> Outcome:
-    """Let mercy take a record out of use that lakeside wrote."""
+    """Let mercy take a record out of use that lakeside wrote, as if it had succeeded lakeside."""
     patient = await world.new_patient(DOCUMENTS_A)
     target = patient.records["laboratory"]
-    said = await world.propose(world.tx("mercy", Withdraw(batch_id=target.batch_id, index=target.index)))
+    withdraw = Withdraw(batch_id=target.batch_id, index=target.index, author=target.author)
+    said = await world.propose(world.tx("mercy", withdraw))
     happened = not is_current(world.state, target.author, target.batch_id, target.index)
     return verdict(happened, said[0], "records.batch_not_found")
 
