@@ -25,12 +25,17 @@ from tests.drill.patches import Patch, answering, rewritten, without
 _CHECKS = "salus.sdk.checks.Checks"
 _BATCHES = "salus.sdk.checks._Batches"
 _CHECK = "salus.engines.check"
+_TAKEN = "salus.sdk.fetching._Fetching._take"
 
 _EVERY_PATH = rewritten(f"{_BATCHES}._check", "is_open and is_shared", "True")
 _EVERY_POLICY = answering("salus.sdk.hearing.Hearing._leave_out_other_policies", lambda self: None)
-_EVERY_KEY = rewritten(f"{_CHECKS}._dealt_again", "is_committed and hashes == known.share_hashes", "True")
-_EVERY_BLOB = rewritten("salus.sdk.fetching._fetch", "sha256(blob).digest() == want.digest", "True")
-_NO_NOTICE = rewritten("salus.sdk.fetching._fetch", 'findings.notice(vault, "missing_blob")', "pass")
+_EVERY_KEY = rewritten(
+    f"{_CHECKS}._dealt_again",
+    "is_dealt and key_commitment(chain=self._view.chain, record=record, key=key) == key_com",
+    "True",
+)
+_EVERY_BLOB = rewritten(_TAKEN, "sha256(blob).digest() == want.digest", "True")
+_NO_NOTICE = rewritten(_TAKEN, 'self._findings.notice(vault, "missing_blob")', "pass")
 _BLOBS_AS_THEY_ARE = rewritten("salus.vault.vault.BlobStore.read", "and sha256(blob).digest() == digest", "")
 _NO_ANCHOR = answering("salus.sdk.patient_log._anchored", lambda gateway, source, told, heads: (0, None))
 _EVERY_PROOF = ("salus.sdk.patient_log.verify", lambda *_: True)
@@ -70,7 +75,7 @@ GUARDS: Mapping[str, tuple[Patch, ...]] = {
     "keeper with a bad share": (without(f"{_CHECKS}._take_share", "is_whole"),),
     "keeper with a bad share and a hash to match": (_EVERY_PATH,),
     "keeper with a wrong header": (_EVERY_PATH,),
-    "keeper with another patient's records": (without(f"{_CHECKS}._by_batch", "header.subject"),),
+    "keeper with another patient's records": (without(f"{_CHECKS}._rows", "header.subject"),),
     "keeper that leaves records out": (answering(f"{_CHECKS}.omissions", lambda self, heard: None),),
     "keeper that misses a grant": (_EVERY_POLICY,),
     "keeper that ignores a revocation": (_EVERY_POLICY,),

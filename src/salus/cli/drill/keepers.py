@@ -65,7 +65,7 @@ async def wrong_header(world: World) -> Outcome:
     )
 
 
-@attack("keeper with another patient's records", guard="salus.sdk.checks.Checks._by_batch")
+@attack("keeper with another patient's records", guard="salus.sdk.checks.Checks._rows")
 async def another_patients_records(world: World) -> Outcome:
     """A keeper answers with true records, but of somebody else."""
     keeper = world.network[LIAR].keeper

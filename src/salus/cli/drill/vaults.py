@@ -18,7 +18,7 @@ READER = "clinician@st-luke"
 RECORD = "laboratory"  # By lakeside, for whoever may read at st-luke.
 
 
-@attack("vault with another blob", guard="salus.sdk.fetching._fetch")
+@attack("vault with another blob", guard="salus.sdk.fetching._Fetching._take")
 async def another_blob(world: World) -> Outcome:
     """A vault hands out the ciphertext of another record."""
     record = world.b.records["scan"]
@@ -27,19 +27,19 @@ async def another_blob(world: World) -> Outcome:
     return await _handed(world, lambda blobs: tuple(other for _ in blobs), "bad_blob")
 
 
-@attack("vault with a blob cut short", guard="salus.sdk.fetching._fetch")
+@attack("vault with a blob cut short", guard="salus.sdk.fetching._Fetching._take")
 async def blob_cut_short(world: World) -> Outcome:
     """A vault leaves the last byte of a blob out."""
     return await _handed(world, lambda blobs: tuple(blob[:-1] for blob in blobs if blob is not None), "bad_blob")
 
 
-@attack("vault that hands out nothing", guard="salus.sdk.fetching._fetch")
+@attack("vault that hands out nothing", guard="salus.sdk.fetching._Fetching._take")
 async def no_blob(world: World) -> Outcome:
     """A vault says that it does not have what it keeps."""
     return await _handed(world, lambda blobs: tuple(None for _ in blobs), "missing_blob")
 
 
-@attack("vault that answers with fewer blobs than asked", guard="salus.sdk.fetching._fetch")
+@attack("vault that answers with fewer blobs than asked", guard="salus.sdk.fetching._Fetching._take")
 async def fewer_blobs(world: World) -> Outcome:
     """A vault passes over in silence what it was asked for."""
     return await _handed(world, lambda _blobs: (), "missing_blob")
