@@ -6,10 +6,11 @@ half of one. What fails in a check or query is answered with a code; what fails 
 process. Each member keeps its own header chain beside CometBFT's: `salus ledger check` and views need nothing else.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from salus.contracts.members.reads import parameters_of, validators
+from salus.contracts.members.messages import Misbehaviour, Offence
+from salus.contracts.members.reads import parameters_of, validator_at, validators
 from salus.core.clock import Clock
 from salus.core.errors import IntegrityError, SalusError
 from salus.core.ids import Height, PublicKey, TimeMs
@@ -29,8 +30,10 @@ PROOF_TYPE: Final = "salus/state"
 REFUSED: Final = 1  # The code of all refusals; which rule it was stands in `data`.
 POWER: Final = 1  # Of each validator.
 
-OnMisbehaviour = Callable[[tuple[tuple[bytes, int, Height], ...]], None]
-"""What the block's evidence says: the validator's address, the kind (ABCI's number), the height of the offence."""
+_OFFENCES: Final = {
+    abci.DUPLICATE_VOTE: Offence.DUPLICATE_VOTE,
+    abci.LIGHT_CLIENT_ATTACK: Offence.LIGHT_CLIENT_ATTACK,
+}
 
 
 class NotOurGenesisError(IntegrityError):
@@ -49,7 +52,6 @@ class Application:
         self._checker = Checker(replica, machine, clock)
         self._announce: Callable[[], None] = _nobody
         self._retain: Callable[[], Height] = _keep_all
-        self._on_misbehaviour: OnMisbehaviour = _unheard
         self._answers: dict[str, Callable[[abci.Request], bytes]] = {
             "check_tx": self._check_tx,
             "flush": _always(abci.Response(flush=abci.Empty())),
@@ -70,10 +72,6 @@ class Application:
     def retain(self, retain: Callable[[], Height]) -> None:
         """Ask this after each commit from which height on CometBFT must keep its blocks; 0 for all."""
         self._retain = retain
-
-    def on_misbehaviour(self, hear: OnMisbehaviour) -> None:
-        """Call this with the evidence in a block, before the block is applied."""
-        self._on_misbehaviour = hear
 
     def also(self, kind: str, answer: Callable[[abci.Request], bytes]) -> None:
         """Let somebody else answer requests of this kind, such as those for snapshots."""
@@ -146,8 +144,6 @@ class Application:
         asked, replica = request.finalize_block, self._replica
         self._checker.let_go()
         replica.abandon()
-        if asked.misbehavior:
-            self._on_misbehaviour(tuple((m.validator.address, int(m.type), m.height) for m in asked.misbehavior))
         before = replica.header
         block = Block(
             chain=replica.chain,
@@ -155,6 +151,7 @@ class Application:
             time=self._block_time(asked.time),
             previous=header_id(before),
             txs=tuple(asked.txs),
+            misbehaviour=tuple(_misbehaviour(replica.state, asked.misbehavior)),
         )
         replica.prepare(block)
         results, header, after = replica.prepared
@@ -185,6 +182,15 @@ def _outcome(result: Result) -> abci.ExecTxResult:
     return abci.ExecTxResult(code=REFUSED, data=result.code.encode())
 
 
+def _misbehaviour(state: State, evidence: Iterable[abci.Misbehavior]) -> Iterator[Misbehaviour]:
+    """Evidence that CometBFT has checked, against the members whose keys they were."""
+    for shown in evidence:
+        offence = _OFFENCES.get(shown.type)
+        member = validator_at(state, shown.validator.address)
+        if offence is not None and member is not None:
+            yield Misbehaviour(validator=member, offence=offence, height=shown.height)
+
+
 def _updates(before: State, after: State) -> list[abci.ValidatorUpdate]:
     """Who validates newly, and who no longer: with no power."""
     was, now = _keys(before), _keys(after)
@@ -209,10 +215,6 @@ def _nobody() -> None:
 def _keep_all() -> Height:
     """CometBFT keeps all its blocks."""
     return 0
-
-
-def _unheard(_evidence: tuple[tuple[bytes, int, Height], ...]) -> None:
-    """Nobody has asked for evidence."""
 
 
 _ACCEPTED_RESULT: Final = abci.ExecTxResult(code=0, data=ACCEPTED.encode())

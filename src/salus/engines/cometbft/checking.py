@@ -53,7 +53,8 @@ class Checker:
         submitted = read(data)
         state = self._moment()
         self._check_room(submitted)
-        self._machine.check(state, data, max(self._replica.time, self._clock()))
+        time = max(self._replica.time, self._clock())
+        self._machine.check(state, data, time, self._replica.height + 1)
         self._count(submitted)
 
     def recheck(self, data: bytes) -> None:
