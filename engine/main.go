@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 
 	"github.com/cometbft/cometbft/cmd/cometbft/commands"
 	"github.com/cometbft/cometbft/config"
@@ -17,6 +18,7 @@ import (
 	"github.com/cometbft/cometbft/node"
 	"github.com/cometbft/cometbft/p2p"
 	"github.com/cometbft/cometbft/privval"
+	"github.com/cometbft/cometbft/proxy"
 )
 
 // Garbage is collected when memory has grown fivefold: an engine holds some tens of megabytes, and collecting at each
@@ -28,12 +30,22 @@ func main() {
 		debug.SetGCPercent(gcPercent)
 	}
 	root := commands.RootCmd
-	root.AddCommand(commands.VersionCmd, commands.ShowNodeIDCmd, commands.RollbackStateCmd, commands.InspectCmd)
+	root.AddCommand(commands.InitFilesCmd, commands.VersionCmd, commands.ShowNodeIDCmd)
+	root.AddCommand(commands.RollbackStateCmd, commands.InspectCmd)
 	root.AddCommand(commands.NewRunNodeCmd(newNode))
 	home := os.ExpandEnv(filepath.Join("$HOME", config.DefaultCometDir))
 	if err := cli.PrepareBaseCmd(root, "CMT", home).Execute(); err != nil {
 		os.Exit(1)
 	}
+}
+
+// clients speak to an application behind a socket in our own way, and to one that is built in (kvstore, the floor of our
+// measurements) in CometBFT's.
+func clients(conf *config.Config) proxy.ClientCreator {
+	if strings.Contains(conf.ProxyApp, ":") {
+		return creator{address: conf.ProxyApp}
+	}
+	return proxy.DefaultClientCreator(conf.ProxyApp, conf.ABCI, conf.DBDir())
 }
 
 // newNode is CometBFT's usual node, but for who speaks to the application.
@@ -44,9 +56,9 @@ func newNode(conf *config.Config, logger log.Logger) (*node.Node, error) {
 	}
 	return node.NewNode(
 		conf,
-		privval.LoadFilePV(conf.PrivValidatorKeyFile(), conf.PrivValidatorStateFile()),
+		privval.LoadOrGenFilePV(conf.PrivValidatorKeyFile(), conf.PrivValidatorStateFile()),
 		key,
-		creator{address: conf.ProxyApp},
+		clients(conf),
 		node.DefaultGenesisDocProviderFunc(conf),
 		config.DefaultDBProvider,
 		node.DefaultMetricsProvider(conf.Instrumentation),

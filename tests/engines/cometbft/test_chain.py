@@ -63,6 +63,28 @@ FOLLOWER = """
     asyncio.run(main())
 """
 
+APPLICATION = """
+    import asyncio, sys, time
+    from pathlib import Path
+    from salus.contracts.members.messages import Genesis
+    from salus.core.wire import decode
+    from salus.engines.cometbft.config import EngineSettings
+    from salus.engines.cometbft.unit import LedgerUnit, UnitSettings
+
+    async def main():
+        folder = Path(sys.argv[1])
+        genesis = decode(Genesis, (folder / "genesis").read_bytes())
+        engine = EngineSettings(listen=sys.argv[3])
+        clock = lambda: time.time_ns() // 1_000_000
+        own = UnitSettings("mercy", folder / "mercy", genesis, bytes.fromhex(sys.argv[2]), clock, engine)
+        async with LedgerUnit(own) as unit:
+            done = await unit.engine.submit((folder / "tx").read_bytes())
+            print(done.height, unit.supervisor.process_id, flush=True)
+            await asyncio.sleep(60)
+
+    asyncio.run(main())
+"""
+
 
 async def test_one_member_alone_makes_transactions_final(tmp_path: Path) -> None:
     async with running(tmp_path) as chain:
@@ -209,6 +231,41 @@ async def test_an_application_that_fails_in_a_block_ends_the_unit_and_the_block_
     async with running_again(chain) as unit:
         assert (await unit.engine.submit(last)).code == ACCEPTED
         assert check_ledger(unit.replica, signed=False).is_sound
+
+
+def _is_alive(process_id: int) -> bool:
+    return Path(f"/proc/{process_id}").exists()
+
+
+async def test_a_killed_application_takes_its_engine_along_and_comes_back(tmp_path: Path) -> None:
+    chain = prepared(tmp_path)
+    settings = next(iter(chain.settings.values()))
+    (tmp_path / "genesis").write_bytes(encode(chain.network.genesis))
+    (tmp_path / "tx").write_bytes(chain.create("a"))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        textwrap.dedent(APPLICATION),
+        str(tmp_path),
+        settings.validator_seed.hex(),
+        settings.engine.listen,
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+    )
+    assert process.stdout is not None
+    height, engine = map(int, (await process.stdout.readline()).split())
+    process.kill()
+    await process.wait()
+    for _ in range(50):
+        if not _is_alive(engine):
+            break
+        await asyncio.sleep(0.1)
+    else:
+        pytest.fail("CometBFT outlived its application")
+    async with running_again(chain) as unit:
+        again = await unit.engine.submit((tmp_path / "tx").read_bytes())
+        assert (again.height, again.code) == (height, ACCEPTED)
+        assert (await unit.engine.submit(chain.create("b"))).code == ACCEPTED
 
 
 async def test_a_ledger_is_read_beside_its_writer_and_written_by_one_alone(tmp_path: Path) -> None:
