@@ -112,7 +112,7 @@ async def test_a_member_added_at_run_time_catches_up_votes_and_sponsors(tmp_path
         assert len(cluster.roots()) == 1
         await sent(cluster, JOINER, NET.create(NET.id16("b")))
         assert signed_by(cluster) == {"mercy", "st-luke", "lakeside", "northgate", JOINER}
-        receipt = cluster.engine.receipt(
+        receipt = await cluster.engine.receipt(
             cluster.replicas[JOINER].block(cluster.replicas[JOINER].height).results[0].tx_id
         )
         assert check_receipt(decode(Receipt, encode(receipt)), NET.genesis).sponsor == JOINER
@@ -121,12 +121,12 @@ async def test_a_member_added_at_run_time_catches_up_votes_and_sponsors(tmp_path
 async def test_receipts_from_before_and_after_a_change_verify_from_the_genesis_alone(tmp_path: Path) -> None:
     async with running(tmp_path) as cluster:
         early = (await cluster.engine.submit(cluster.create("early"))).tx_id
-        small = len(encode(cluster.engine.receipt(early)))
+        small = len(encode(await cluster.engine.receipt(early)))
         await join(cluster, tmp_path)
         await decide(cluster, rekey("northgate", FRESH), name="keys", by=(*QUORUM, JOINER))
         await cluster.engine.admit(NORTHGATE, cluster.replicas[NORTHGATE], FRESH.validator)
         late = (await cluster.engine.submit(cluster.create("late"))).tx_id
-        receipts = [cluster.engine.receipt(tx_id) for tx_id in (early, late)]
+        receipts = [await cluster.engine.receipt(tx_id) for tx_id in (early, late)]
         assert [len(receipt.handovers) for receipt in receipts] == [0, 2]
         for receipt in receipts:
             check_receipt(receipt, NET.genesis)
@@ -205,8 +205,8 @@ async def test_what_the_state_says_of_validators_survives_a_restart(tmp_path: Pa
         await cluster.engine.start()
         assert {one.validator for one in cluster.engine.newest().validators} >= {JOINER}
         tx_id = (await cluster.engine.submit(cluster.create("after"))).tx_id
-        assert len(cluster.engine.receipt(tx_id).handovers) == 1
-        check_receipt(cluster.engine.receipt(tx_id), NET.genesis)
+        assert len((await cluster.engine.receipt(tx_id)).handovers) == 1
+        check_receipt(await cluster.engine.receipt(tx_id), NET.genesis)
         await cluster.engine.stop()
     finally:
         cluster.close()
