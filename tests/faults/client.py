@@ -1,0 +1,88 @@
+"""People's commands, sent to the gateway process as `salus` sends them, many at a time; and repeated as people repeat them.
+
+An answer with exit code 5 (unavailable) or a lost connection says what to do: wait a little, then try the same again.
+"""
+
+import asyncio
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from salus.cli.socket import socket_path
+
+LINE_BYTES_MAX = 16 << 20
+UNAVAILABLE = 5
+LOST = 75  # BSD's EX_TEMPFAIL: no answer came.
+PAUSE_S = 0.2
+PAUSE_S_MAX = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a command said."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """What `--json` printed."""
+        said: dict[str, Any] = json.loads(self.out)
+        return said
+
+    @property
+    def error(self) -> str:
+        """The code of the error it ended with; empty if it did not."""
+        try:
+            return str(self.json["error"]["code"])
+        except (ValueError, KeyError):
+            return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Sends commands to the network of one folder."""
+
+    folder: Path
+
+    async def once(self, *argv: str, timeout_s: float = 120.0) -> Answer:
+        """Give a command once."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._asked(argv)
+        except (OSError, TimeoutError):
+            return Answer(LOST, "", "no answer came")
+
+    async def __call__(self, *argv: str, patience_s: float = 90.0) -> Answer:
+        """Give a command, again and again while what it needs is away."""
+        clock = asyncio.get_running_loop().time
+        give_up, pause_s = clock() + patience_s, PAUSE_S
+        while True:
+            answer = await self.once(*argv, "--json")
+            if answer.code not in (UNAVAILABLE, LOST) or clock() > give_up:
+                return answer
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, PAUSE_S_MAX)
+
+    async def done(self, *argv: str, patience_s: float = 90.0) -> Any:
+        """What a command printed that must succeed."""
+        answer = await self(*argv, patience_s=patience_s)
+        assert answer.code == 0, f"{' '.join(argv)} ended with {answer.code}: {answer.out} {answer.err}"
+        return answer.json
+
+    async def _asked(self, argv: tuple[str, ...]) -> Answer:
+        reader, writer = await asyncio.open_unix_connection(str(socket_path(self.folder)), limit=LINE_BYTES_MAX)
+        said: dict[str, list[str]] = {"out": [], "err": []}
+        try:
+            writer.write(json.dumps({"argv": argv, "folder": str(self.folder)}).encode() + b"\n")
+            async for line in reader:
+                told = json.loads(line)
+                for stream in said:
+                    said[stream].append(told.get(stream, ""))
+                if "exit" in told:
+                    return Answer(int(told["exit"]), "".join(said["out"]), "".join(said["err"]))
+        finally:
+            writer.close()
+        return Answer(LOST, "", "the connection was lost")
