@@ -62,6 +62,12 @@ def test_a_second_process_on_one_folder_is_refused(tmp_path: Path) -> None:
     LmdbStore(tmp_path).close()
 
 
+def test_who_reads_before_the_founder_has_committed_waits(tmp_path: Path) -> None:
+    lmdb.open(str(tmp_path), max_dbs=1).close()
+    with pytest.raises(StoreUnavailableError):
+        LmdbStore(tmp_path, read_only=True)
+
+
 def test_another_format_is_refused(tmp_path: Path) -> None:
     filled(tmp_path, a="1")
     with lmdb.open(str(tmp_path), max_dbs=1) as environment, environment.begin(write=True) as transaction:

@@ -230,6 +230,8 @@ class LmdbStore:
         """The database of the data, in a store that somebody else has founded."""
         with translated():
             with self._environment.begin() as transaction:
+                if transaction.stat()["entries"] == 0:
+                    raise StoreUnavailableError  # Whoever founds it has made the file and not committed yet.
                 _check_format(transaction.get(_FORMAT_KEY))
             return self._environment.open_db(b"data", create=False)  # A handle that outlives a transaction.
 
