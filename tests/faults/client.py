@@ -1,4 +1,4 @@
-"""People's commands, sent to the gateway process as `salus` sends them, many at a time; and repeated as people repeat them.
+"""People's commands, sent to the gateway process as `salus` sends them, many at a time, and repeated where told to.
 
 An answer with exit code 5 (unavailable) or a lost connection says what to do: wait a little, then try the same again.
 """
