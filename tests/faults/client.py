@@ -72,6 +72,17 @@ class Client:
         assert answer.code == 0, f"{' '.join(argv)} ended with {answer.code}: {answer.out} {answer.err}"
         return answer.json
 
+    async def imported(self, path: Path, patience_s: float = 90.0) -> Any:
+        """Take a bundle in, again and again until all of it is there: to repeat it is harmless."""
+        clock = asyncio.get_running_loop().time
+        give_up = clock() + patience_s
+        while True:
+            answer = await self("import", str(path), patience_s=patience_s)
+            if answer.code == 0:
+                return answer.json
+            assert clock() < give_up, f"not imported: {answer.code} {answer.out} {answer.err}"
+            await asyncio.sleep(PAUSE_S)
+
     async def _asked(self, argv: tuple[str, ...]) -> Answer:
         reader, writer = await asyncio.open_unix_connection(str(socket_path(self.folder)), limit=LINE_BYTES_MAX)
         said: dict[str, list[str]] = {"out": [], "err": []}
