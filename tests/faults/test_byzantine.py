@@ -1,12 +1,14 @@
 """Members that do wrong on purpose: sign twice, propose garbage, lie about the state, lie as keepers.
 
-Elsewhere: a stolen TLS key before and after its rotation, `tests/node/http/test_trust.py`; replayed and oversized HTTP,
-`tests/node/http/test_server.py`; corrupt pieces of a snapshot, `tests/engines/cometbft/test_state_sync.py`; an attack on
-light clients, `tests/engines/cometbft/test_witness.py`.
+Elsewhere: a stolen TLS key before and after its rotation, `tests/node/http/test_trust.py`; replayed and oversized
+requests, `tests/node/http/test_server.py`; corrupt pieces of a snapshot, `tests/engines/cometbft/test_state_sync.py`;
+an attack on light clients, `tests/engines/cometbft/test_witness.py`.
 """
 
 import asyncio
 import shutil
+import ssl
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,13 +41,13 @@ async def test_an_application_that_lies_about_the_state_halts_and_the_others_go_
         await net.start_one("ledger", LIAR, Plan(other_root_at=at))
         load = Load(net)
         load.start()
-        assert await net.ended("ledger", LIAR, timeout_s=60.0) == 1
-        assert await net.height(LIAR) <= at + 1
-        for _ in range(3):
-            await load.write("mercy", ["mercy"])
-        await load.stop()
         others = [name for name in net.names if name != LIAR]
-        await net.reaches(max((await net.heights()).values()), others)
+        await net.reaches(at + 20, others)
+        assert at - 1 <= await net.height(LIAR) <= at + 1, "It takes part in nothing that follows its lie."
+        log = member_folder(net.folder, MemberId(LIAR)) / "engine/cometbft.log"
+        assert "CONSENSUS FAILURE" in log.read_text()
+        await net.kill("ledger", LIAR)
+        await load.stop()
         net.names = others
         await check(net, load)
 
@@ -96,13 +98,19 @@ def twin_of(net: Members, folder: Path) -> Members:
     folder.mkdir()
     shutil.copy(net.folder / "genesis", folder / "genesis")
     place = member_folder(folder, MemberId(LIAR))
-    shutil.copytree(member_folder(net.folder, MemberId(LIAR)), place, ignore=shutil.ignore_patterns("*.sock"))
+    _copied_elsewhere(member_folder(net.folder, MemberId(LIAR)), place)
     (place / "engine/config/node_key.json").unlink()
     make_node_key(place / "engine", bytes(range(32)))
     site = read_site(place)
     engine, rpc = (f"127.0.0.1:{port}" for port in free_ports(2))
     write_site(place, replace(site, engine=engine, rpc=rpc))
     return Members(folder, [LIAR], net.genesis)
+
+
+def _copied_elsewhere(one: Path, other: Path) -> None:
+    """Copied by a process of its own: to close LMDB's lock file here would drop the lock that a follower holds here."""
+    other.parent.mkdir(parents=True)
+    subprocess.run(["cp", "-r", str(one), str(other)], check=True)
 
 
 @pytest.mark.parametrize("lie", [*liars.TOLD, liars.OLD_POLICY] if RUNS_ALL else SOME)
@@ -121,14 +129,17 @@ async def test_a_keeper_that_lies_over_the_wire_is_named_and_costs_the_reader_no
 
 @long
 async def test_a_client_of_the_wire_without_the_right_key_gets_nothing(tmp_path: Path) -> None:
-    import ssl
-
     async with staged(tmp_path) as on:
         host, port = read_site(member_folder(tmp_path, MemberId("mercy"))).keeper.rsplit(":", 1)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         with pytest.raises((ssl.SSLError, ConnectionError, asyncio.IncompleteReadError)):
-            reader, writer = await asyncio.open_connection(host, int(port), ssl=context)
-            writer.write(b"GET /healthz HTTP/1.1\r\nHost: mercy\r\n\r\n")
-            await reader.readexactly(1)
+            await asked(host, int(port), context)
         await on.check()
+
+
+async def asked(host: str, port: int, context: ssl.SSLContext) -> bytes:
+    """The first byte that a stranger gets."""
+    reader, writer = await asyncio.open_connection(host, port, ssl=context)
+    writer.write(b"GET /healthz HTTP/1.1\r\nHost: mercy\r\n\r\n")
+    return await reader.readexactly(1)

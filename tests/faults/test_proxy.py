@@ -25,7 +25,7 @@ async def echo() -> AsyncIterator[tuple[Proxy, list[bytes]]]:
             writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    proxy = await Proxy.listen("127.0.0.1:%d" % server.sockets[0].getsockname()[1])
+    proxy = await Proxy.listen(f"127.0.0.1:{server.sockets[0].getsockname()[1]}")
     async with server:
         yield proxy, first
         await proxy.close()

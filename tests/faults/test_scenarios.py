@@ -39,6 +39,7 @@ async def test_with_one_member_down_everything_goes_on(tmp_path: Path) -> None:
 
 async def test_with_two_down_it_stops_says_so_shows_own_records_and_resumes(tmp_path: Path) -> None:
     async with staged(tmp_path) as on:
+        await on.person.record("clinician@mercy")  # Who is employed needs the ledger once.
         await on.net.down("lakeside")
         await on.net.down("northgate")
         words = ("consent", "grant", "--as", on.person.name, "--to", "st-luke", "--for", "TREAT")
