@@ -92,6 +92,22 @@ async def test_an_import_can_be_repeated_without_doubles(home: Home, write: Writ
     assert len(record.rows) == 3
 
 
+async def test_what_is_planned_and_not_final_is_not_said_to_be_here(home: Home, write: Write) -> None:
+    await import_folder(home, write("one", a=chart("p", ("mercy", ["o1"]))))
+    path = write("two", b=chart("p", ("mercy", ["o1", "o2"])))
+    away = {MemberId("lakeside"), MemberId("northgate")}
+    home.simulated.switchboard.off_line |= away
+    reports = [await import_folder(home, path) for _ in range(2)]
+    assert [report.is_whole for report in reports] == [False, False]
+    assert {one.reason for report in reports for one in report.problems} == {"sdk.too_few_seats", "engine.not_final"}
+    assert [report.repeated for report in reports] == [3, 3]
+    home.simulated.switchboard.off_line -= away
+    again = await import_folder(home, path)
+    assert (again.is_whole, again.repeated) == (True, 4)
+    record = await read(home, StaffName("clinician", MemberId("mercy")), home.patient(1), types=["Observation"])
+    assert len(record.rows) == 2
+
+
 async def test_a_changed_document_supersedes_the_older_version(home: Home, write: Write) -> None:
     data = chart("p", ("mercy", ["o1"]))
     await import_folder(home, write("one", a=data))

@@ -213,6 +213,10 @@ class Author(Dealer):
             return None
         return RecordId(self._gateway.member, found[1], found[2])
 
+    def unfinished(self) -> set[BatchId]:
+        """Batches that are planned and not final yet: `resume` goes on with them."""
+        return {plan.batch_id for plan in self._store.plans(Stage.PLANNED)}
+
     def version_of(self, subject: SubjectId, source: str) -> RecordId | None:
         """The newest record of this source, whatever its content: what a changed document replaces."""
         found = self._store.source(self._source_key(subject, source))

@@ -14,6 +14,7 @@ from salus.cli.importing.report import Imported, ImportReport, OnImported, Troub
 from salus.contracts.records.header import LEAVES_PER_BATCH
 from salus.core.errors import SalusError
 from salus.core.ids import MIB_BYTES, MemberId, SubjectId
+from salus.engines.agreement import NotFinalError
 from salus.node.gateway_side import GatewaySide
 from salus.node.hosted import Hosted
 from salus.sdk.author import NewDocument
@@ -91,7 +92,11 @@ class Batches:
 
     async def _take(self, line: _Line, part: list[Incoming]) -> None:
         sealed = line.member.author.sealed_before([one.document for one in part])
+        unfinished = line.member.author.unfinished()
         for one, (older, is_same) in zip(part, sealed, strict=True):
+            if is_same and older is not None and older.batch_id in unfinished:
+                self._refuse([one], NotFinalError.code)  # Its plan goes on by itself, or with the next import.
+                continue
             if is_same:
                 self._report.repeated += 1
                 continue

@@ -126,7 +126,7 @@ class _Import:
             try:
                 await member.author.resume()
             except SalusError:
-                continue  # Too few members are up; the documents of those batches count as repeated all the same.
+                continue  # Too few members are up; the documents of those batches are refused as not final.
 
     async def take_window(self) -> None:
         """Step 3 and 4 for what has gathered."""
