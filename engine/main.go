@@ -25,6 +25,14 @@ import (
 // doubling costs more than these are worth. GOGC in the environment overrides it.
 const gcPercent = 400
 
+// What CometBFT says when consensus has failed beyond mending, as beside an application that computes another state than
+// the validators agreed on. Alone it would go on as a node that decides nothing for ever, and whoever supervises it
+// would not notice.
+const (
+	consensusFailure = "CONSENSUS FAILURE!!!"
+	consensusFailed  = 70 // BSD's EX_SOFTWARE.
+)
+
 func main() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
@@ -62,6 +70,20 @@ func newNode(conf *config.Config, logger log.Logger) (*node.Node, error) {
 		node.DefaultGenesisDocProviderFunc(conf),
 		config.DefaultDBProvider,
 		node.DefaultMetricsProvider(conf.Instrumentation),
-		logger,
+		ending{logger},
 	)
+}
+
+// ending is a logger that ends the process once consensus has failed: CometBFT tells of it in no other way.
+type ending struct{ log.Logger }
+
+func (e ending) Error(message string, pairs ...interface{}) {
+	e.Logger.Error(message, pairs...)
+	if message == consensusFailure {
+		os.Exit(consensusFailed)
+	}
+}
+
+func (e ending) With(pairs ...interface{}) log.Logger {
+	return ending{e.Logger.With(pairs...)}
 }
