@@ -17,6 +17,7 @@ import pytest
 from salus.contracts.members.reads import suspension_of
 from salus.core.ids import MemberId
 from salus.engines.cometbft.config import make_node_key
+from salus.engines.cometbft.supervisor import find_binary
 from salus.machine.admission import read
 from salus.node.folder import member_folder
 from salus.node.site import free_ports, read_site, write_site
@@ -46,6 +47,8 @@ async def test_an_application_that_lies_about_the_state_halts_and_the_others_go_
         assert at - 1 <= await net.height(LIAR) <= at + 1, "It takes part in nothing that follows its lie."
         log = member_folder(net.folder, MemberId(LIAR)) / "engine/cometbft.log"
         assert "CONSENSUS FAILURE" in log.read_text()
+        if find_binary().name == "salus-engine":  # The stock binary goes on as a node that decides nothing.
+            assert await net.ended("ledger", LIAR) == 1, "Whoever supervises it must notice."
         await net.kill("ledger", LIAR)
         await load.stop()
         net.names = others
