@@ -1,10 +1,14 @@
 """Patients of a network under test: their charts come in small bundles, their wallets are their own."""
 
+import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.cli_demo.bundles import chart
 from tests.faults.client import Client
+
+STALE_MAX = 60
+STALE_PAUSE_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +41,13 @@ class Person:
         return observations(record)
 
     async def record(self, as_: str, via: str | None = None) -> dict[str, object]:
-        """The record as somebody is shown it."""
-        return await self.client.done("read", *reading(self, as_, via))
+        """The record as somebody is shown it; asked again where only a hospital's own, stale part came."""
+        for _ in range(STALE_MAX):
+            record: dict[str, object] = await self.client.done("read", *reading(self, as_, via))
+            if not record["is_stale"]:
+                return record
+            await asyncio.sleep(STALE_PAUSE_S)
+        raise AssertionError(f"stale for ever: {record}")
 
 
 def reading(person: Person, as_: str, via: str | None = None) -> tuple[str, ...]:
