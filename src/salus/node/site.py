@@ -17,9 +17,10 @@ What others must know of it stands on the ledger as the member's endpoints.
 """
 
 import json
+import random
 import socket
 import tomllib
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from salus.node.keys import write_secret
 SITE_FILE = "member.toml"
 PORTS = 7
 LOOPBACK = "127.0.0.1"
+LISTENING_PORTS = range(20_000, 32_000)  # Below those that systems give to outgoing connections.
 
 
 class SiteError(IntegrityError):
@@ -64,12 +66,21 @@ def local_site(ports: list[int]) -> Site:
 
 
 def free_ports(count: int) -> list[int]:
-    """So many ports that nobody listens at now."""
+    """So many ports that nobody uses now, and that no outgoing connection will take while their owner restarts.
+
+    Raises:
+        SiteError: there are not so many.
+    """
+    found: list[int] = []
     with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind((LOOPBACK, 0))
-        return [int(one.getsockname()[1]) for one in sockets]
+        for port in random.sample(LISTENING_PORTS, len(LISTENING_PORTS)):
+            if len(found) == count:
+                return found
+            one = stack.enter_context(socket.socket())
+            with suppress(OSError):
+                one.bind((LOOPBACK, port))
+                found.append(port)
+    raise SiteError(reason="too few free ports", wanted=count)
 
 
 def host_and_port(address: str) -> tuple[str, int]:
