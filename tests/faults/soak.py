@@ -261,20 +261,11 @@ class Soak:
         shown: dict[str, dict[int, list[str]]] = {}
         for name in self.net.names:
             for person in self.people:
-                record = await self._without_gaps(person, name)
+                record = await person.record(person.name, via=name)
                 documents: list[dict[str, str]] = record["documents"]  # type: ignore[assignment]
                 found = [one["source"] for one in documents if one["type"] == "Observation"]
                 shown.setdefault(name, {})[person.number] = found
         return shown
-
-    async def _without_gaps(self, person: Person, via: str) -> dict[str, object]:
-        """A patient's record once every gap has closed, or after a minute."""
-        for _ in range(60):
-            record = await person.record(person.name, via=via)
-            if not record["gaps"]:
-                break
-            await asyncio.sleep(1.0)
-        return record
 
     async def _ledgers(self) -> list[str]:
         """Equal headers at equal heights, and no transaction accepted twice."""
