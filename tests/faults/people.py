@@ -39,7 +39,7 @@ class Person:
         return observations(await self.record(as_, via))
 
     async def record(self, as_: str, via: str | None = None) -> dict[str, object]:
-        """The record as somebody is shown it; asked again where it was stale, or some of it not to be read just then."""
+        """The record as somebody is shown it; asked again where it was stale, or had gaps."""
         for _ in range(AGAIN_MAX):
             record: dict[str, object] = await self.client.done("read", *reading(self, as_, via))
             if not record["is_stale"] and not record["gaps"]:
