@@ -104,6 +104,11 @@ class EmbeddedEngine:
             raise NotFinalError(members_up=len(self._members.voting()))
         return answer.result()
 
+    @property
+    def waiting(self) -> int:
+        """How many transactions wait to become final."""
+        return len(self._answers)
+
     async def receipt(self, tx_id: Digest) -> Receipt:
         """See `Engine.receipt`."""
         return self.newest().receipt(tx_id)

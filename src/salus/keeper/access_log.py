@@ -154,6 +154,16 @@ class AccessLog:
         return oldest is not None and self._clock() - oldest > ROOT_DUE_MS
 
     @property
+    def newest(self) -> int:
+        """The number of the newest entry."""
+        return self._number
+
+    @property
+    def waiting_since(self) -> TimeMs | None:
+        """When the oldest entry was written that no root on the ledger covers; None where there is none."""
+        return self._oldest_unanchored
+
+    @property
     def has_news(self) -> bool:
         """Whether there are entries that no root on the ledger covers."""
         return self._oldest_unanchored is not None

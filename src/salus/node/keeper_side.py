@@ -67,6 +67,11 @@ class KeeperSide:
         self.keeper.open_door(door)
         self.vault.open_door(door)
 
+    @property
+    def is_reconciled(self) -> bool:
+        """Whether the keeper may serve from its store. Raises UnavailableError where the store cannot be read."""
+        return self._store.is_reconciled
+
     async def tend(self) -> Tended:
         """What is due: the log's root onto the ledger, expired deposits and orphaned packs out."""
         roots = int(await self.keeper.anchor_log(self._sponsor))

@@ -227,6 +227,11 @@ class AuthorStore(SubjectStore):
         query = sa.select(PLANS.c.batch_id, PLANS.c.wrapped).where(PLANS.c.stage == stage)
         return [self._plan(row) for row in self.connection.execute(query.order_by(PLANS.c.batch_id))]
 
+    def count(self, stage: Stage) -> int:
+        """How many batches are at a stage."""
+        query = sa.select(sa.func.count()).select_from(PLANS).where(PLANS.c.stage == stage)
+        return int(self.connection.execute(query).scalar_one())
+
     def plan(self, batch_id: BatchId) -> tuple[Plan, Stage] | None:
         """One plan and its stage."""
         row = self.connection.execute(sa.select(PLANS).where(PLANS.c.batch_id == batch_id)).first()

@@ -78,6 +78,11 @@ class CometEngine:
         """See `Engine.receipt`."""
         return await self._receipt_of(tx_id)
 
+    @property
+    def waiting(self) -> int:
+        """How many transactions wait to become final."""
+        return len(self._answers)
+
     async def stop(self) -> None:
         """Hand nothing over any more; whoever waits is told."""
         tasks = list(self._handing.values())

@@ -22,6 +22,7 @@ from salus.engines.cometbft.sockets import connected, listening
 from salus.engines.engine import Engine, Inclusion
 from salus.engines.follower import Follower
 from salus.engines.replica import Replica, StoredBlock
+from salus.engines.trace import Trace, carried, carrying, sound
 
 LINK_SOCKET: Final = "link.sock"
 _AT_ONCE_MAX: Final = 8_192  # Requests of one connection that wait for an answer.
@@ -33,11 +34,12 @@ _PAUSE_S_MAX: Final = 2.0
 Code = Annotated[str, Meta(max_length=64)]
 
 
-class Submit(Record, tag="link.submit/1", frozen=True):
-    """Make this transaction final."""
+class Submit(Record, tag="link.submit/2", frozen=True):
+    """Make this transaction final; it belongs to a trace, if that is named."""
 
     number: Unsigned
     tx: bytes
+    trace: Trace
 
 
 class AskReceipt(Record, tag="link.ask_receipt/1", frozen=True):
@@ -207,7 +209,8 @@ class LinkServer:
 
     async def _answered(self, request: Submit | AskReceipt | AskStatus) -> Answer:
         if isinstance(request, Submit):
-            done = await self._engine.submit(request.tx)
+            with carrying(sound(request.trace)):
+                done = await self._engine.submit(request.tx)
             return Included(number=request.number, tx_id=done.tx_id, height=done.height, code=done.code)
         if isinstance(request, AskReceipt):
             return Proof(number=request.number, receipt=encode(await self._engine.receipt(request.tx_id)))
@@ -252,6 +255,11 @@ class Link:
         if isinstance(said, Failed):
             raise _raised(said)
         return said
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for an answer."""
+        return len(self._waiting)
 
     async def close(self) -> None:
         """Hang up."""
@@ -303,7 +311,7 @@ class LinkEngine:
 
     async def submit(self, tx: bytes) -> Inclusion:
         """See `Engine.submit`. Raises as `Link.ask` does."""
-        said = await self._link.ask(lambda number: Submit(number=number, tx=tx))
+        said = await self._link.ask(lambda number: Submit(number=number, tx=tx, trace=carried.get()))
         assert isinstance(said, Included)
         return Inclusion(tx_id=said.tx_id, height=said.height, code=said.code)
 
@@ -318,6 +326,11 @@ class LinkEngine:
         said = await self._link.ask(lambda number: AskStatus(number=number))
         assert isinstance(said, Status)
         return said
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for an answer of the ledger process."""
+        return self._link.waiting
 
     async def close(self) -> None:
         """Hang up."""

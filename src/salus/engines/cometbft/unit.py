@@ -31,6 +31,7 @@ from salus.engines.cometbft.rpc import CometRpc
 from salus.engines.cometbft.server import AbciServer
 from salus.engines.cometbft.snapshots import EVERY_BLOCKS, Snapshots
 from salus.engines.cometbft.supervisor import EngineEndedError, Supervisor, find_binary
+from salus.engines.engine import Engine
 from salus.engines.lmdb_store import LmdbStore
 from salus.engines.replica import Replica
 from salus.machine.admission import remembering
@@ -58,6 +59,7 @@ class UnitSettings:
     snapshot_every_blocks: int = EVERY_BLOCKS  # The same on all members, or a joiner finds each at one of them only.
     kept_blocks: int | None = None  # By CometBFT, at least; None: all.
     environment: dict[str, str] = field(default_factory=dict)  # Of CometBFT, for fail-points.
+    watched: Callable[[Engine], Engine] = lambda engine: engine  # What looks on while the link submits.
 
 
 class LedgerUnit:
@@ -94,7 +96,7 @@ class LedgerUnit:
         self.supervisor = Supervisor(engine, binary, settings.environment)
         self.rpc = CometRpc(rpc_address(engine, settings.engine))
         self.engine = CometEngine(self.replica, self.rpc, settings.clock, settings.receipt_of)
-        self.link = LinkServer(settings.folder / LINK_SOCKET, self.engine, self.replica, self)
+        self.link = LinkServer(settings.folder / LINK_SOCKET, settings.watched(self.engine), self.replica, self)
         self._telling: set[asyncio.Task[None]] = set()
         self._failed: asyncio.Future[BaseException] | None = None
         self._watches: list[asyncio.Task[None]] = []

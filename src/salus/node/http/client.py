@@ -16,11 +16,12 @@ import httpx
 
 from salus.core.ids import ChainId, MemberId
 from salus.core.transport import REQUEST_BYTES_MAX, TIMEOUT_S, PeerMalformedError, PeerUnavailableError
+from salus.engines.trace import carried
 from salus.node.http.breaker import FAILURES_MAX, OPEN_S, Breaker
 from salus.node.http.errors import AGAIN
 from salus.node.http.lines import Lines
 from salus.node.http.places import Part, Places, part_of
-from salus.node.http.server import MEDIA_TYPE, PATH, SLICE_BYTES
+from salus.node.http.server import MEDIA_TYPE, PATH, SLICE_BYTES, TRACE_HEADER
 from salus.node.http.trust import Trust
 
 KEY_BYTES = 16
@@ -102,6 +103,13 @@ class HttpTransport:
             self._breakers[to, part] = Breaker(now_s, self._calling.failures_max, self._calling.open_s)
         return self._breakers[to, part]
 
+    def peers_away(self) -> dict[MemberId, bool]:
+        """Every peer that was called, and whether a part of it is left alone now."""
+        away: dict[MemberId, bool] = {}
+        for (peer, _), breaker in self._breakers.items():
+            away[peer] = away.get(peer, False) or breaker.state != "closed"
+        return away
+
     async def close(self) -> None:
         """Close all connections; from then on all peers are away."""
         await self._lines.close()
@@ -120,13 +128,13 @@ class HttpTransport:
 
     async def _attempt(self, to: MemberId, part: Part, request: bytes, head: Mapping[str, str]) -> bytes:
         url = f"https://{self._places(to, part)}{PATH}"
-        length = {"content-length": str(len(request))}
+        more = {"content-length": str(len(request)), **({TRACE_HEADER: carried.get()} if carried.get() else {})}
         body = request if len(request) <= SLICE_BYTES else _slices(request)
         try:
             async with (
                 self._lines.to(to) as client,
                 client.stream(
-                    "POST", url, content=body, headers={**head, **length}, extensions={"sni_hostname": to}
+                    "POST", url, content=body, headers={**head, **more}, extensions={"sni_hostname": to}
                 ) as reply,
             ):
                 return await self._read(reply)

@@ -26,6 +26,9 @@ from salus.node.http.listening import Listening
 Checks = Mapping[str, Callable[[], bool]]
 """What must hold before a process is ready, each with a name of one or two words."""
 
+Look = Callable[[], Awaitable[None]]
+"""Finds out what the checks then tell of."""
+
 HEAD_BYTES_MAX = 8192
 IDLE_S = 30.0
 GRACE_S = 1.0
@@ -51,9 +54,9 @@ class Offer:
 class OperatorPort:
     """A process's health, for who runs it."""
 
-    def __init__(self, version: str, checks: Checks, offers: Sequence[Offer] = ()) -> None:
+    def __init__(self, version: str, checks: Checks, offers: Sequence[Offer] = (), look: Look | None = None) -> None:
         self._listening = Listening(
-            operator_app(version, checks, offers), _plain, head_bytes_max=HEAD_BYTES_MAX, idle_s=IDLE_S
+            operator_app(version, checks, offers, look), _plain, head_bytes_max=HEAD_BYTES_MAX, idle_s=IDLE_S
         )
 
     @property
@@ -78,13 +81,17 @@ class OperatorPort:
         await self._listening.cut()
 
 
-def operator_app(version: str, checks: Checks, offers: Sequence[Offer] = ()) -> ASGIApp:
-    """What answers at the operator's port."""
+def operator_app(
+    version: str, checks: Checks, offers: Sequence[Offer] = (), look: Look | None = None
+) -> ASGIApp:
+    """What answers at the operator's port; `look` is awaited before the checks are made."""
 
     async def healthz(_: Request) -> JSONResponse:
         return JSONResponse({"status": "up"})
 
     async def readyz(_: Request) -> JSONResponse:
+        if look is not None:
+            await look()
         found = {name: check() for name, check in checks.items()}
         is_ready = all(found.values())
         return JSONResponse({"ready": is_ready, "checks": found}, 200 if is_ready else 503)

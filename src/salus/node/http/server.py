@@ -3,6 +3,7 @@
     salus-chain     the network
     salus-member    who asks; the connection's certificate must say the same
     salus-request   32 hexadecimal digits, new for each request; a request that is sent again bears the same
+    traceparent     the trace it belongs to, in W3C's form; may be left out
     body            a typed message, `application/vnd.salus.message`; the reply is one too
 
 A reply with another status than 200 carries a `Said`, and where it helps to wait a `Retry-After`. In this order: the
@@ -26,6 +27,7 @@ from salus.core.errors import SalusError
 from salus.core.ids import ChainId, MemberId
 from salus.core.transport import Door, Said, family
 from salus.core.wire import decode, encode
+from salus.engines.trace import carrying, sound
 from salus.node.http.admission import Admission, Hold, Limits
 from salus.node.http.certificates import Shown
 from salus.node.http.errors import (
@@ -45,6 +47,7 @@ from salus.node.http.replies import Replies
 from salus.node.http.trust import Trust
 
 PATH = "/v1/message"
+TRACE_HEADER = "traceparent"
 MEDIA_TYPE = "application/vnd.salus.message"
 SLICE_BYTES = 1 << 18  # Others get their turn between slices of a long reply.
 DRAINED_BYTES_MAX = 1 << 16  # An unread body up to this is read away, to keep the connection.
@@ -122,7 +125,8 @@ class Server:
         try:
             async with asyncio.timeout(self.limits.request_s):
                 body = await _body(request, hold)
-                return await self._replies.once(peer.member, key, body, partial(self._worked, peer.member, body))
+                with carrying(sound(request.headers.get(TRACE_HEADER, ""))):
+                    return await self._replies.once(peer.member, key, body, partial(self._worked, peer.member, body))
         except TimeoutError:
             raise TooSlowError from None
 
