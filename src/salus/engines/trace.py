@@ -1,4 +1,4 @@
-"""Which trace the work at hand belongs to: W3C's `traceparent`, handed on from task to task, and from process to process.
+"""Which trace the work at hand belongs to: W3C's `traceparent`, handed on from task to task and process to process.
 
 A trace is an id drawn at random when somebody reads, and says nothing of who or whom. Here it is only carried; what is
 noted of it is `node.observing.traces`' business.

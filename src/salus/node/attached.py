@@ -21,11 +21,12 @@ from salus.engines.follower import Follower
 from salus.node.folder import member_folder, read_genesis
 from salus.node.gateway_side import GatewaySide
 from salus.node.http.client import HttpTransport
-from salus.node.http.places import places_of
+from salus.node.http.places import Part, places_of
 from salus.node.http.server import Server
 from salus.node.http.trust import Trust, pins_of
 from salus.node.keeper_side import KeeperSide
 from salus.node.keys import Secrets, load_secrets
+from salus.node.observing.watching import WatchedDoor, WatchedEngine, WatchedTransport
 from salus.node.settings import Settings
 from salus.node.site import Site, host_and_port, read_site
 from salus.node.sponsor import LedgerSponsor
@@ -49,6 +50,8 @@ class Attached:
     transport: HttpTransport
     sponsor: LedgerSponsor
     settings: Settings
+    door: WatchedDoor
+    watched: WatchedEngine
     following: asyncio.Task[None] = field(repr=False)  # Ends only by failing: the process must then end too.
 
     def keeper_side(self) -> KeeperSide:
@@ -65,9 +68,8 @@ class Attached:
         Raises:
             OSError: the address cannot be had.
         """
-        door = Door()
-        side.open_door(door)
-        server = Server(door, self.ledger.chain, self.trust)
+        side.open_door(self.door)
+        server = Server(self.door, self.ledger.chain, self.trust)
         await server.start(*host_and_port(address))
         return server
 
@@ -81,21 +83,23 @@ class Attached:
 
     def _shared(
         self,
-    ) -> tuple[MemberId, Path, Secrets, Follower, HttpTransport, LedgerSponsor, tuple[Pack, ...], Clock]:
+    ) -> tuple[MemberId, Path, Secrets, Follower, WatchedTransport, LedgerSponsor, tuple[Pack, ...], Clock]:
         return (
             self.member,
             self.folder,
             self.secrets,
             self.ledger,
-            self.transport,
+            WatchedTransport(self.transport, self.member, self.door.part),
             self.sponsor,
             shipped_packs(),
             self.settings.clock,
         )
 
 
-async def attach(home: Path, member: MemberId, settings: Settings, genesis: Genesis | None = None) -> Attached:
-    """Attach to a member's ledger process, waiting for it to be there.
+async def attach(
+    home: Path, member: MemberId, part: Part, settings: Settings, genesis: Genesis | None = None
+) -> Attached:
+    """Attach a part of a member to its ledger process, waiting for it to be there.
 
     Raises:
         UnavailableError: the ledger process does not come up in time.
@@ -110,8 +114,11 @@ async def attach(home: Path, member: MemberId, settings: Settings, genesis: Gene
     hosts = tuple({host_and_port(address)[0] for address in (site.keeper, site.gateway)})
     trust = Trust(member, secrets.tls, pins_of(ledger), clock, hosts)
     transport = HttpTransport(member, ledger.chain, trust, places_of(ledger))
-    sponsor = LedgerSponsor(member, ledger.chain, secrets.ledger, engine, ledger, clock)
-    return Attached(member, folder, site, secrets, ledger, engine, trust, transport, sponsor, settings, following)
+    watched, door = WatchedEngine(engine, member, part), WatchedDoor(Door(), member, part)
+    sponsor = LedgerSponsor(member, ledger.chain, secrets.ledger, watched, ledger, clock)
+    return Attached(
+        member, folder, site, secrets, ledger, engine, trust, transport, sponsor, settings, door, watched, following
+    )
 
 
 async def _opened(member: MemberId, genesis: Genesis, folder: Path) -> Follower:

@@ -21,7 +21,9 @@ from salus.engines.engine import Ledger
 from salus.engines.layout import StoredBlock
 from salus.keeper.access_log import AccessLog, anchor
 from salus.machine.sponsor import Sponsor
+from salus.node.http.places import Part
 from salus.node.keys import Secrets
+from salus.node.observing.traces import first_step
 from salus.node.stores import gateway_store, vault_store
 from salus.node.tending import Tended
 from salus.sdk.author import Author
@@ -30,8 +32,17 @@ from salus.sdk.directory import Directory
 from salus.sdk.gateway import Gateway
 from salus.sdk.own import OwnRecords
 from salus.sdk.reader import Reader, Wanted
-from salus.sdk.unified import UnifiedRead
+from salus.sdk.unified import Unified, UnifiedRead
 from salus.vault.vault import GOOD_MS
+
+
+class TracedRead(UnifiedRead):
+    """An open read; each time somebody looks, a trace begins."""
+
+    async def read(self) -> Unified:
+        """See `UnifiedRead.read`."""
+        with first_step("read", member=self._gateway.member, part=Part.GATEWAY):
+            return await super().read()
 
 
 class GatewaySide:
@@ -80,7 +91,7 @@ class GatewaySide:
         """An open read through this member's gateway."""
         copy = self.store.copy(wanted.subject)
         cell = None if copy is None else copy[0].cell
-        reading = UnifiedRead(self.gateway, self.own, self.desk, reader, wanted, cell, second)
+        reading = TracedRead(self.gateway, self.own, self.desk, reader, wanted, cell, second)
         self._readings.add(reading)
         return reading
 

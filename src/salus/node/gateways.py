@@ -19,7 +19,9 @@ from salus.engines.lmdb_errors import FolderInUseError
 from salus.node.attached import Attached, attach
 from salus.node.folder import members_here, read_genesis
 from salus.node.gateway_side import GatewaySide
+from salus.node.http.places import Part
 from salus.node.http.server import Server
+from salus.node.observing.logs import say_error
 from salus.node.settings import Settings
 from salus.node.tending import Tended
 
@@ -51,6 +53,11 @@ class Gateways:
         return list(self._members.values())
 
     @property
+    def running(self) -> list[tuple[Attached, GatewaySide, Server]]:
+        """Each gateway here, with what it stands on and the door it is reached by."""
+        return list(zip(self._attached, self._members.values(), self._servers, strict=True))
+
+    @property
     def committee(self) -> CommitteeId:
         """The network's first committee."""
         return first_committee(self.genesis.chain)
@@ -80,7 +87,7 @@ class Gateways:
         """
         self._lock = lock(self.folder / LOCK_FILE)
         for name in members_here(self.folder, self.genesis):
-            attached = await attach(self.folder, name, self.settings, self.genesis)
+            attached = await attach(self.folder, name, Part.GATEWAY, self.settings, self.genesis)
             self._attached.append(attached)
             side = self._members[name] = attached.gateway_side()
             self._servers.append(await attached.serve(side, attached.site.gateway))
@@ -112,7 +119,8 @@ class Gateways:
         for side in self.members:
             try:
                 done.append(await side.tend())
-            except SalusError:
+            except SalusError as error:
+                say_error(error, member=side.name)
                 done.append(Tended())
         return done
 

@@ -28,9 +28,12 @@ from salus.machine.admission import remembering
 from salus.machine.machine import Machine
 from salus.node.collector import CalmCollector
 from salus.node.folder import packs_in, read_genesis
+from salus.node.http.places import Part
 from salus.node.keys import Secrets, settle_secrets
 from salus.node.local import LocalTransport, Switchboard
 from salus.node.member import Member
+from salus.node.observing.logs import say_error
+from salus.node.observing.watching import SplitDoor, WatchedEngine, WatchedTransport
 from salus.node.settings import Settings
 from salus.node.tending import Tended
 from salus.state.state import State
@@ -54,6 +57,8 @@ class Network:
         self._machine = Machine(remembering(signatures.verify))
         self._replicas: dict[MemberId, Replica] = {}
         self._members: dict[MemberId, Member] = {}
+        self.doors: dict[MemberId, SplitDoor] = {}
+        self.watched: dict[MemberId, WatchedEngine] = {}
         self._following = asyncio.Lock()
         try:
             self._open_replicas()
@@ -99,18 +104,19 @@ class Network:
         return settle_secrets(self._place(name) / "keys", entry.keys)
 
     def _run(self, name: MemberId, secrets: Secrets) -> None:
+        watched = self.watched[name] = WatchedEngine(self.engine, name, Part.GATEWAY)
         member = self._members[name] = Member(
             name,
             self._place(name),
             secrets,
             self._replicas[name],
-            self.engine,
-            LocalTransport(self.switchboard, name),
+            watched,
+            WatchedTransport(LocalTransport(self.switchboard, name), name, Part.GATEWAY),
             packs_in(self.folder),
             self.settings.clock,
             self.settings.faults,
         )
-        self.switchboard.doors[name] = member.door
+        self.switchboard.doors[name] = self.doors[name] = SplitDoor(member.door, name)
 
     async def follow(self) -> list[MemberId]:
         """Run what members decided: who joined starts, who left stops, who has other keys or packs starts anew.
@@ -222,7 +228,8 @@ class Network:
                 continue
             try:
                 done.append(await member.tend())
-            except SalusError:
+            except SalusError as error:
+                say_error(error, member=member.name)
                 done.append(Tended())
         return done
 

@@ -12,9 +12,7 @@ import argparse
 import asyncio
 import signal
 import sys
-import traceback
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
 from pathlib import Path
 
 from salus.core.errors import SalusError
@@ -26,17 +24,25 @@ from salus.engines.cometbft.receipts import CometReceipt
 from salus.engines.cometbft.unit import LedgerUnit, UnitSettings
 from salus.node.attached import attach
 from salus.node.folder import member_folder, read_genesis
+from salus.node.http.places import Part
 from salus.node.keeper_side import KeeperSide
 from salus.node.keys import load_secrets
+from salus.node.observing.logs import Logs, say_error, watch_loop
+from salus.node.observing.logs import begin as begin_log
+from salus.node.observing.operating import Operating
+from salus.node.observing.parts_here import show_keeper, show_unit
+from salus.node.observing.traces import begin as begin_traces
+from salus.node.observing.watching import WatchedEngine
 from salus.node.settings import Settings, system_clock
 from salus.node.site import read_site
 
 FAILED = 1
+LEDGER, KEEPER = "ledger", "keeper"
 
-Part = Callable[[Path, MemberId, asyncio.Event], Awaitable[BaseException | None]]
+Run = Callable[[Operating, Path, MemberId, asyncio.Event], Awaitable[BaseException | None]]
 
 
-async def run_ledger(home: Path, member: MemberId, stop: asyncio.Event) -> BaseException | None:
+async def run_ledger(here: Operating, home: Path, member: MemberId, stop: asyncio.Event) -> BaseException | None:
     """Order and apply transactions until told to stop; what failed, if something did."""
     folder = member_folder(home, member)
     site, secrets = read_site(folder), load_secrets(folder / "keys")
@@ -49,9 +55,12 @@ async def run_ledger(home: Path, member: MemberId, stop: asyncio.Event) -> BaseE
         clock=system_clock,
         engine=engine,
         receipt_of=lambda tx_id: _receipt(unit, tx_id),
+        watched=lambda engine: WatchedEngine(engine, member, LEDGER),
     )
     async with LedgerUnit(settings) as unit:
-        return await _until(stop, unit.failed())
+        show_unit(here, unit)
+        async with here.listening(site.ledger_operator):
+            return await _until(stop, unit.failed())
 
 
 async def _receipt(unit: LedgerUnit, tx_id: Digest) -> CometReceipt:
@@ -60,16 +69,18 @@ async def _receipt(unit: LedgerUnit, tx_id: Digest) -> CometReceipt:
     return await collect(unit.rpc, unit.settings.genesis, proven.header.height, digest(proven.tx))
 
 
-async def run_keeper(home: Path, member: MemberId, stop: asyncio.Event) -> BaseException | None:
+async def run_keeper(here: Operating, home: Path, member: MemberId, stop: asyncio.Event) -> BaseException | None:
     """Keep shares and ciphertext, and answer other members, until told to stop; what failed, if something did."""
     settings = Settings()
-    attached = await attach(home, member, settings)
+    attached = await attach(home, member, Part.KEEPER, settings)
     try:
         side = attached.keeper_side()
         server = await attached.serve(side, attached.site.keeper)
+        show_keeper(here, attached, side, server)
         tending = asyncio.create_task(_tend_for_ever(side, settings.tend_every_s or 1.0))
         try:
-            return await _until(stop, _ended(attached.following))
+            async with here.listening(attached.site.keeper_operator):
+                return await _until(stop, _ended(attached.following))
         finally:
             tending.cancel()
             await asyncio.gather(tending, return_exceptions=True)
@@ -96,8 +107,10 @@ async def _ended(task: "asyncio.Task[None]") -> BaseException:
 
 async def _tend_for_ever(side: KeeperSide, every_s: float) -> None:
     while True:
-        with suppress(SalusError):
+        try:
             await side.tend()
+        except SalusError as error:
+            say_error(error)
         await asyncio.sleep(every_s)
 
 
@@ -108,28 +121,27 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--home", type=Path, required=True, help="the folder of the network")
     parser.add_argument("--member", required=True, help="whose process it is")
     asked = parser.parse_args(argv)
+    logs = begin_log(part=asked.part, member=asked.member)
     try:
-        failed = asyncio.run(_run(PARTS[asked.part], asked.home, MemberId(asked.member)))
+        failed = asyncio.run(_run(asked.part, logs, asked.home, MemberId(asked.member)))
     except SalusError as error:
         failed = error
     if failed is None:
         return 0
-    said = f"{failed.code}: {type(failed).__doc__}" if isinstance(failed, SalusError) else type(failed).__name__
-    print(f"salus {asked.part} of {asked.member} ended: {said}", file=sys.stderr, flush=True)
-    if not isinstance(failed, SalusError):
-        traceback.print_exception(failed)
+    say_error(failed, "failed")
     return FAILED
 
 
-async def _run(part: Part, home: Path, member: MemberId) -> BaseException | None:
+async def _run(part: str, logs: Logs, home: Path, member: MemberId) -> BaseException | None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    watch_loop(loop)
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    return await part(home, member, stop)
+    return await PARTS[part](Operating(part, logs, begin_traces()), home, member, stop)
 
 
-PARTS: dict[str, Part] = {"ledger": run_ledger, "keeper": run_keeper}
+PARTS: dict[str, Run] = {LEDGER: run_ledger, KEEPER: run_keeper}
 
 if __name__ == "__main__":
     sys.exit(main())

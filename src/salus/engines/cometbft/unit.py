@@ -96,7 +96,8 @@ class LedgerUnit:
         self.supervisor = Supervisor(engine, binary, settings.environment)
         self.rpc = CometRpc(rpc_address(engine, settings.engine))
         self.engine = CometEngine(self.replica, self.rpc, settings.clock, settings.receipt_of)
-        self.link = LinkServer(settings.folder / LINK_SOCKET, settings.watched(self.engine), self.replica, self)
+        self.submitting = settings.watched(self.engine)
+        self.link = LinkServer(settings.folder / LINK_SOCKET, self.submitting, self.replica, self)
         self._telling: set[asyncio.Task[None]] = set()
         self._failed: asyncio.Future[BaseException] | None = None
         self._watches: list[asyncio.Task[None]] = []

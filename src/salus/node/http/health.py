@@ -81,9 +81,7 @@ class OperatorPort:
         await self._listening.cut()
 
 
-def operator_app(
-    version: str, checks: Checks, offers: Sequence[Offer] = (), look: Look | None = None
-) -> ASGIApp:
+def operator_app(version: str, checks: Checks, offers: Sequence[Offer] = (), look: Look | None = None) -> ASGIApp:
     """What answers at the operator's port; `look` is awaited before the checks are made."""
 
     async def healthz(_: Request) -> JSONResponse:

@@ -30,7 +30,9 @@ FAMILIES: Mapping[str, Family] = {
     # The process.
     "salus_build_info": Family(GAUGE, "Always 1; the version is a label.", ("part", "version")),
     "salus_ready": _gauge("Whether a check of readiness holds.", "check"),
-    "salus_errors_total": Family(COUNTER, "Errors told in the log, or withheld from it for repeating.", ("part", "family", "code")),
+    "salus_errors_total": Family(
+        COUNTER, "Errors told in the log, or withheld from it for repeating.", ("part", "family", "code")
+    ),
     "salus_log_fields_dropped_total": Family(COUNTER, "Fields that the log may not have, left out.", ("part",)),
     "salus_scrape_faults_total": Family(COUNTER, "Figures that could not be worked out.", ("part",)),
     # The ledger as this process sees it.
@@ -46,7 +48,9 @@ FAMILIES: Mapping[str, Family] = {
     "salus_finality_seconds": Family(HISTOGRAM, "From submission to final, of accepted transactions."),
     "salus_submissions_total": _counter("Submitted transactions, by `ok` or the code of a refusal or error.", "code"),
     # What others ask.
-    "salus_requests_total": _counter("Requests at the door, by type, and `ok` or the code of an error.", "request", "code"),
+    "salus_requests_total": _counter(
+        "Requests at the door, by type, and `ok` or the code of an error.", "request", "code"
+    ),
     "salus_request_seconds": Family(HISTOGRAM, "How long the door took to answer."),
     "salus_refusals_total": _counter("Requests that were answered with an error, by its code.", "code"),
     "salus_refusals_last_minute": _gauge("Requests that were answered with an error in the last minute."),
@@ -56,7 +60,9 @@ FAMILIES: Mapping[str, Family] = {
     # Keepers and gateways.
     "salus_open_requests": _gauge("Open requests to read for which something may be fetched here."),
     "salus_log_entries": _gauge("Number of the newest entry of the access log."),
-    "salus_log_root_age_seconds": _gauge("How long the oldest entry has waited for a root on the ledger; 0 if none waits."),
+    "salus_log_root_age_seconds": _gauge(
+        "How long the oldest entry has waited for a root on the ledger; 0 if none waits."
+    ),
     "salus_log_root_overdue": _gauge("Whether an entry has waited so long that only break-glass is answered."),
     "salus_outbox_batches": _gauge("Batches on their way, by how far they are: planned, final.", "stage"),
     "salus_outbox_age_seconds": _gauge("Age of the oldest final batch that some seat still lacks; 0 if none."),

@@ -1,6 +1,6 @@
 """A process's log: JSON lines on standard error, of fields that `fields.py` allows and events that are named here.
 
-    {"event": "refused", "level": "warning", "time": "…", "part": "keeper", "member": "mercy", "code": "keeper.person", …}
+    {"event": "refused", "level": "warning", "time": "…", "part": "keeper", "code": "keeper.person", …}
 
 An error is told by family and code; a fault of ours by its exception's type and the lines of source it came through,
 never by its text. What libraries log keeps its logger, level and place in the source; its text is dropped, since nobody
@@ -63,11 +63,11 @@ class Logs:
             ],
         )
 
-    def say(self, event: str, level: str = "info", **fields: object) -> None:
+    def say(self, event: str, level: str = "info", /, **fields: object) -> None:
         """Tell of an event."""
         getattr(self._log, level)(event if event in EVENTS else "other", **self._always, **fields)
 
-    def say_sparingly(self, event: str, level: str, **fields: object) -> None:
+    def say_sparingly(self, event: str, level: str, /, **fields: object) -> None:
         """As `say`, but the same at most once in a while: then `count` says how often it was."""
         now_s, key = time.monotonic(), (event, *sorted(fields.items(), key=lambda field: field[0]))
         told_s, times = self._told.get(key, (-EVERY_S, 0))
@@ -79,7 +79,7 @@ class Logs:
         self._told[key] = (now_s, 0)
         self.say(event, level, **fields, **({"count": times + 1} if times else {}))
 
-    def say_error(self, error: BaseException, event: str = "error", **fields: object) -> None:
+    def say_error(self, error: BaseException, event: str = "error", /, **fields: object) -> None:
         """Tell of an error: family, code and those of its facts that have a field; of a fault, where it happened."""
         if isinstance(error, SalusError):
             facts, _ = allowed(error.facts)
@@ -138,19 +138,19 @@ def watch_loop(loop: asyncio.AbstractEventLoop) -> None:
     loop.set_exception_handler(handle)
 
 
-def say(event: str, level: str = "info", **fields: object) -> None:
+def say(event: str, level: str = "info", /, **fields: object) -> None:
     """Tell of an event, if this process has a log."""
     if _current is not None:
         _current.say(event, level, **fields)
 
 
-def say_sparingly(event: str, level: str, **fields: object) -> None:
+def say_sparingly(event: str, level: str, /, **fields: object) -> None:
     """See `Logs.say_sparingly`."""
     if _current is not None:
         _current.say_sparingly(event, level, **fields)
 
 
-def say_error(error: BaseException, event: str = "error", **fields: object) -> None:
+def say_error(error: BaseException, event: str = "error", /, **fields: object) -> None:
     """Tell of an error, if this process has a log."""
     if _current is not None:
         _current.say_error(error, event, **fields)

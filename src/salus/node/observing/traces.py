@@ -10,8 +10,8 @@ A span says what it was, where, of which type of message, and how it ended (`fie
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,13 +53,9 @@ class Tracer:
         self._export = export
 
     @contextmanager
-    def step(self, name: str, *, is_first: bool = False, **fields: object) -> Iterator[Span | None]:
-        """Note the block as a step of the trace at hand, or as the first of a new one; nothing where there is none."""
-        before = sound(carried.get())
-        if not before and not is_first:
-            yield None
-            return
-        span = _begun(name if name in NAMES else OTHER, before, fields)
+    def noting(self, name: str, fields: Mapping[str, object]) -> Iterator[Span]:
+        """Note the block as a step of the trace at hand, or as the first of a new one."""
+        span = _begun(name if name in NAMES else OTHER, sound(carried.get()), fields)
         try:
             with carrying(f"00-{span.trace}-{span.span}-{_SAMPLED}"):
                 yield span
@@ -87,17 +83,17 @@ def begin(tracer: Tracer | None = None) -> Tracer:
     return _current
 
 
-@contextmanager
-def step(name: str, *, is_first: bool = False, **fields: object) -> Iterator[Span | None]:
-    """See `Tracer.step`; nothing where this process keeps no traces, but what is carried is carried on."""
-    if _current is None:
-        yield None
-        return
-    with _current.step(name, is_first=is_first, **fields) as span:
-        yield span
+def first_step(name: str, /, **fields: object) -> AbstractContextManager[Span | None]:
+    """Note the block as the first step of a new trace, if this process keeps traces."""
+    return nullcontext() if _current is None else _current.noting(name, fields)
 
 
-def _begun(name: str, before: str, fields: dict[str, object]) -> Span:
+def step(name: str, /, **fields: object) -> AbstractContextManager[Span | None]:
+    """Note the block as a step of the trace at hand, if there is one and this process keeps traces."""
+    return nullcontext() if _current is None or not carried.get() else _current.noting(name, fields)
+
+
+def _begun(name: str, before: str, fields: Mapping[str, object]) -> Span:
     trace, parent = (before[3:35], before[36:52]) if before else (os.urandom(16).hex(), "")
     return Span(trace, os.urandom(8).hex(), parent, name, time.time_ns(), fields=allowed(fields)[0])
 

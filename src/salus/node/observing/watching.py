@@ -1,4 +1,4 @@
-"""What looks on where requests come in, calls go out, and transactions become final: counts, durations, spans, log lines.
+"""What looks on where requests come in, calls go out, and transactions become final: counts, durations, spans, lines.
 
 Each stands in front of the thing it watches and has its promise. What passes is never looked into beyond its tag.
 """
@@ -15,10 +15,10 @@ from salus.core.transport import Door, Handler, Said, Transport
 from salus.core.wire import Record, decode
 from salus.engines.engine import Engine, Inclusion
 from salus.machine.block import ACCEPTED
+from salus.node.http.places import Part, part_of, tag_of
 from salus.node.observing.fields import FAULT, OK, code_of, tag_of_request
 from salus.node.observing.logs import say_error, say_sparingly
 from salus.node.observing.traces import step
-from salus.node.http.places import tag_of
 
 BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6)
 RECENT_S = 60.0
@@ -91,6 +91,23 @@ class WatchedDoor(Door):
             self._refused.append(time.monotonic())
             say_sparingly("refused", "warning", **named, peer=sender, code=code, family=family)
         return reply
+
+
+class SplitDoor(Door):
+    """The one door of a member that is whole in one process, watched as the two that it is between machines."""
+
+    def __init__(self, inner: Door, member: MemberId) -> None:
+        super().__init__()
+        self.parts = {part: WatchedDoor(inner, member, part) for part in Part}
+        self._inner = inner
+
+    def answer(self, request: type[Record], handler: Handler) -> None:
+        """See `Door.answer`."""
+        self._inner.answer(request, handler)
+
+    async def handle(self, sender: MemberId, data: bytes) -> bytes:
+        """See `Door.handle`."""
+        return await self.parts[part_of(data)].handle(sender, data)
 
 
 class WatchedTransport:
