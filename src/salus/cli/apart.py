@@ -9,6 +9,7 @@ import os
 import sys
 from pathlib import Path
 
+from salus.cli.operated import LOGS_FOLDER
 from salus.cli.output import Output
 from salus.cli.socket import socket_path
 from salus.contracts.members.messages import Genesis
@@ -18,7 +19,6 @@ from salus.node.processes import Program, Supervisor
 from salus.node.site import host_and_port, read_site
 
 RUN_FOLDER = "run"
-LOGS_FOLDER = "logs"
 GATEWAY = "gateway"
 UP_S = 60.0  # For everything to serve, before it is said that something does not.
 LOOK_EVERY_S = 0.05

@@ -43,6 +43,13 @@ class OwnStreams:
         stream.flush()
 
 
+class Nowhere:
+    """For a process that nobody watches: its log says what there is to say."""
+
+    def write(self, data: bytes, *, is_error: bool = False) -> None:
+        """See `Sink`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Screen:
     """Where the person sits who asked."""

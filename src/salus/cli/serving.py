@@ -11,15 +11,18 @@ from typer._click.exceptions import ClickException
 
 from salus.cli.errors import AlreadyUpError
 from salus.cli.home import Home
+from salus.cli.operated import begin_log, operated
 from salus.cli.output import PLAIN_WIDTH, Output, Screen
 from salus.cli.running import parsed
 from salus.cli.socket import REQUEST_BYTES_MAX, line_of, make_room, socket_path
 from salus.cli.told import USAGE, tell
 from salus.core.errors import SalusError
 from salus.engines.lmdb_errors import FolderInUseError
+from salus.node.folder import is_apart
+from salus.node.observing.logs import say_error
 from salus.node.settings import Settings
 
-INTERNAL = 70  # BSD's EX_SOFTWARE: a fault of ours, whose details stay in the network's own terminal.
+INTERNAL = 70  # BSD's EX_SOFTWARE: a fault of ours, whose details stay in the network's own log.
 
 
 class SocketSink:
@@ -38,8 +41,12 @@ class SocketSink:
         await self._writer.drain()
 
 
-async def keep_up(folder: Path, output: Output, settings: Settings | None = None) -> None:
+async def keep_up(
+    folder: Path, output: Output, settings: Settings | None = None, *, operator: int | None = None
+) -> None:
     """Run the network until SIGINT or SIGTERM; then stop in order: commands, housekeeping, engine, stores.
+
+    `operator` is the port where whoever runs it may look, for a network in one process; others name it themselves.
 
     Raises:
         AlreadyUpError: another process serves this folder.
@@ -51,12 +58,14 @@ async def keep_up(folder: Path, output: Output, settings: Settings | None = None
         loop.add_signal_handler(number, stop.set)
     try:
         async with Home.open(folder, settings) as home:
+            log = begin_log(folder, apart=is_apart(folder))
             await home.network.tend()
             path = socket_path(folder)
             server, running = await _listen(home, path)
             try:
-                _announce(home, path, output)
-                await _until_stopped(home, stop)
+                async with operated(home.network, log, operator):
+                    _announce(home, path, output)
+                    await _until_stopped(home, stop)
             finally:
                 server.close()
                 path.unlink(missing_ok=True)
@@ -130,8 +139,8 @@ async def _serve(home: Home, reader: asyncio.StreamReader, writer: asyncio.Strea
     with contextlib.suppress(ConnectionError):
         if isinstance(done[0], int):
             await sink.end(done[0])
-        elif isinstance(done[0], Exception):  # Ours to mend: the network goes on, and says it in its own terminal.
-            sink.write(b"salus: the network met a fault of its own; see where it runs\n", is_error=True)
+        elif isinstance(done[0], Exception):  # Ours to mend: the network goes on, and says it in its log.
+            sink.write(b"salus: the network met a fault of its own; see its log\n", is_error=True)
             await sink.end(INTERNAL)
             asyncio.get_running_loop().call_exception_handler({"message": "a command failed", "exception": done[0]})
 
@@ -146,6 +155,7 @@ async def _carried_out(home: Home, argv: list[str], sink: SocketSink, screen: Sc
     try:
         await job.act(home, output)
     except SalusError as error:
+        say_error(error, "refused")
         return tell_error(error, output)
     except ClickException as error:
         output.note(f"Error: {error.format_message()}")

@@ -158,7 +158,8 @@ class Network:
         self.engine.dismiss(name)
         self._members.pop(name).close()
         self._replicas.pop(name).close()
-        self.switchboard.doors.pop(name, None)
+        for kept in (self.switchboard.doors, self.doors, self.watched):
+            kept.pop(name, None)
 
     @property
     def members(self) -> list[Member]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from salus.cli.options import AsJson, HomeFolder, with_examples
-from salus.cli.output import Output, OwnStreams, own_screen
+from salus.cli.output import Nowhere, Output, OwnStreams, own_screen
 from salus.cli.running import here_only, run
 from salus.cli.told import reason
 
@@ -74,6 +74,10 @@ def up(
     members: Members = 4,
     jurisdiction: Jurisdiction = "us",
     engine: EngineName = "embedded",
+    operator: Annotated[
+        int | None,
+        typer.Option("--operator", help="The port where its operator may look, on this machine alone; one process."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Keep a network running; makes a new one where the folder holds none. Other commands find it by themselves.
@@ -81,7 +85,7 @@ def up(
     Examples:
       salus up
       salus up --engine cometbft --orgs 4
-      salus up --home /srv/salus --members 7
+      salus up --home /srv/salus --members 7 --operator 9100
     """
     import asyncio
 
@@ -98,7 +102,7 @@ def up(
     if not (folder / GENESIS_FILE).exists():
         found_home(folder, members, jurisdiction, apart=engine == "cometbft")
     if not is_apart(folder):
-        asyncio.run(keep_up(folder, output))
+        asyncio.run(keep_up(folder, output, operator=operator))
         return
     from salus.cli.apart import keep_apart_up
 
@@ -113,9 +117,16 @@ def gateway(home: HomeFolder = None) -> None:
 
     from salus.cli.folder import home_folder
     from salus.cli.serving import keep_up
+    from salus.core.errors import SalusError
+    from salus.node.observing import logs
 
     here_only()
-    asyncio.run(keep_up(home_folder(home), Output(OwnStreams(), own_screen(), as_json=False)))
+    logs.begin(part="gateway")
+    try:
+        asyncio.run(keep_up(home_folder(home), Output(Nowhere(), own_screen(), as_json=False)))
+    except SalusError as error:  # Nobody reads what it prints but whoever reads its log.
+        logs.say_error(error, "failed")
+        raise typer.Exit(1) from None
 
 
 def import_(

@@ -15,7 +15,6 @@ from prometheus_client.registry import Collector
 from salus.contracts.members.reads import members_of
 from salus.core.clock import Clock
 from salus.core.ids import MemberId
-from salus.core.transport import Door
 from salus.engines.engine import Ledger
 from salus.node.gateway_side import GatewaySide
 from salus.node.http.client import HttpTransport
@@ -155,11 +154,6 @@ def of_disk(member: MemberId, part: str, folder: Path) -> Iterator[Sample]:
     usage = shutil.disk_usage(folder)
     yield "salus_disk_free_bytes", (member, part), usage.free
     yield "salus_disk_bytes", (member, part), usage.total
-
-
-def watched(door: Door, member: MemberId, part: str) -> WatchedDoor:
-    """A door with somebody who counts."""
-    return WatchedDoor(door, member, part)
 
 
 def _by_outcome(seen: Mapping[str, int]) -> Counter[str]:

@@ -12,7 +12,7 @@ what takes longer is looked up then, and not more often than its time says.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 
@@ -32,6 +32,8 @@ PORT_AGAIN_S = 30.0
 
 Look = Callable[[], Awaitable[None]]
 Check = Callable[[], bool]
+Named = tuple[tuple[str, str], str, Check]
+"""A check, with the member and the part whose it is, and its name."""
 
 
 def own_version() -> str:
@@ -65,7 +67,9 @@ class Operating:
         self.part = part
         self.tracer = tracer
         self._looks: list[Seldom] = []
-        self._checks: dict[str, tuple[tuple[str, str], str, Check]] = {}
+        self._checking: list[Callable[[], Iterable[Named]]] = []
+        self._named: list[Named] = []
+        self._checks: dict[str, Check] = {}  # By name, as the port shows them: what runs here may change.
         self._figures = Figures(part, [lambda: of_log(part, logs, own_version()), self._of_checks])
         self._was_ready: bool | None = None
         self._port: OperatorPort | None = None
@@ -82,9 +86,9 @@ class Operating:
         """Take this look before anything is shown, if it was taken longer ago than this."""
         self._looks.append(Seldom(look, every_s))
 
-    def must_hold(self, member: str, part: str, name: str, check: Check) -> None:
-        """Be ready only while this holds."""
-        self._checks[f"{member}.{part}.{name}"] = ((member, part), name, check)
+    def check(self, *checking: Callable[[], Iterable[Named]]) -> None:
+        """Be ready only while these hold."""
+        self._checking.extend(checking)
 
     async def look(self) -> None:
         """Look up what takes longer."""
@@ -92,7 +96,10 @@ class Operating:
             try:
                 await look()
             except Exception as error:
-                say_error(error, part=self.part)
+                say_error(error)
+        self._named = [(whose, name, _judged(check)) for found in self._checking for whose, name, check in found()]
+        self._checks.clear()
+        self._checks.update({f"{'.'.join(whose)}.{name}": check for whose, name, check in self._named})
 
     async def figures(self) -> bytes:
         """All figures, as Prometheus reads them."""
@@ -129,8 +136,7 @@ class Operating:
             await self._port.stop()
 
     async def _listens(self, port: int) -> bool:
-        checks = {name: self._judged(check) for name, (_, _, check) in self._checks.items()}
-        listening = OperatorPort(own_version(), checks, self._offers(), self._look_and_tell)
+        listening = OperatorPort(own_version(), self._checks, self._offers(), self._look_and_tell)
         try:
             await listening.start(port=port)
         except OSError:
@@ -146,21 +152,13 @@ class Operating:
 
     async def _look_and_tell(self) -> None:
         await self.look()
-        is_ready = all(self._judged(check)() for _, _, check in self._checks.values())
+        is_ready = all(check() for check in self._checks.values())
         if is_ready is not self._was_ready:
             self._was_ready = is_ready
             say("ready", "info" if is_ready else "warning", ready=is_ready)
 
     def _of_checks(self) -> list[Sample]:
-        return [("salus_ready", (*whose, name), self._judged(check)()) for whose, name, check in self._checks.values()]
-
-    def _judged(self, check: Check) -> Check:
-        def judged() -> bool:
-            with suppress(SalusError):
-                return check()
-            return False
-
-        return judged
+        return [("salus_ready", (*whose, name), check()) for whose, name, check in self._named]
 
     def _offers(self) -> Sequence[Offer]:
         async def metrics(_: Request) -> Response:
@@ -174,6 +172,17 @@ class Operating:
             Offer("/metrics", "Figures, in Prometheus' text format.", "text/plain", metrics),
             Offer("/traces", "The newest spans of traces, oldest first.", "application/json", traces, spans),
         )
+
+
+def _judged(check: Check) -> Check:
+    """A check that says no where it cannot be made."""
+
+    def judged() -> bool:
+        with suppress(SalusError):
+            return check()
+        return False
+
+    return judged
 
 
 class EngineWord:

@@ -1,11 +1,14 @@
 """Fills an `Operating` with what runs in a process: a ledger unit, a keeper, gateways, or a whole network.
 
 Readiness, part by part: a ledger's engine answers and has caught up; a keeper's view is fresh, its store can be read
-and its log's root is not overdue; a gateway's view is fresh and its outbox moves.
+and its log's root is not overdue; a gateway's view is fresh and its outbox moves. Members of one process come and go:
+what runs there is asked for anew each time.
 """
 
 import asyncio
 import os
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 
 from salus.core.clock import Clock
@@ -31,8 +34,8 @@ from salus.node.observing.figures import (
     of_wire,
     outbox_age_s,
 )
-from salus.node.observing.operating import EngineWord, Operating
-from salus.node.observing.watching import WatchedDoor, WatchedEngine
+from salus.node.observing.operating import EngineWord, Named, Operating
+from salus.node.observing.watching import WatchedEngine
 
 FRESH_MS = MINUTE_MS  # As keepers have it: an older view releases nothing.
 OUTBOX_S_MAX = 600.0
@@ -46,111 +49,132 @@ STORES = {  # What lies in a member's folder, by whose it is. Stores elsewhere a
 
 def show_unit(here: Operating, unit: LedgerUnit) -> None:
     """A member's ledger process."""
-    settings, replica, engine = unit.settings, unit.replica, unit.submitting
+    settings, engine = unit.settings, unit.submitting
+    assert isinstance(engine, WatchedEngine), "A process that is watched submits through a watch."
     word = EngineWord(settings.member, unit.rpc.call)
+    sizes = Sizes([(settings.member, "ledger", settings.folder)])
     here.look_before(word.look)
-    here.show(word.figures, lambda: of_ledger("ledger", replica, settings.clock))
-    if isinstance(engine, WatchedEngine):
-        here.show(lambda: of_engine(engine, lambda: unit.engine.waiting))
-    _show_folder(here, settings.member, "ledger", settings.folder, STORES["ledger"], settings.clock)
-    here.must_hold(settings.member, "ledger", "engine_answers", lambda: word.answers)
-    here.must_hold(settings.member, "ledger", "caught_up", lambda: not word.catching_up)
+    here.look_before(sizes.look, SIZES_EVERY_S)
+    here.show(
+        word.figures,
+        sizes.figures,
+        lambda: of_ledger("ledger", unit.replica, settings.clock),
+        lambda: of_engine(engine, lambda: unit.engine.waiting),
+        lambda: of_disk(settings.member, "ledger", settings.folder),
+        lambda: of_keys(settings.member, "ledger", settings.folder, settings.clock),
+    )
+    here.check(lambda: _of_word(settings.member, word))
 
 
 def show_keeper(here: Operating, attached: Attached, side: KeeperSide, server: Server) -> None:
     """A member's keeper process."""
     clock = attached.settings.clock
-    _show_attached(here, attached, "keeper", server)
-    _show_keeper_side(here, side, attached.ledger, clock)
-    _show_folder(here, side.name, "keeper", attached.folder, STORES["keeper"], clock)
+    sizes = Sizes([(side.name, "keeper", attached.folder)])
+    here.look_before(sizes.look, SIZES_EVERY_S)
+    here.show(
+        sizes.figures,
+        lambda: _of_attached(attached, server),
+        lambda: of_keeper(side, clock),
+        lambda: of_disk(side.name, "keeper", attached.folder),
+    )
+    here.check(lambda: _of_keeper_side(side, attached.ledger, clock))
 
 
 def show_gateways(here: Operating, gateways: Gateways) -> None:
     """The gateways of a folder, in their process."""
-    for attached, side, server in gateways.running:
-        clock = attached.settings.clock
-        _show_attached(here, attached, "gateway", server)
-        _show_gateway_side(here, side, clock)
-        _show_folder(here, side.name, "gateway", side.folder, STORES["gateway"], clock)
+    clock = gateways.settings.clock
+    sizes = Sizes([(side.name, "gateway", side.folder) for side in gateways.members])
+    here.look_before(sizes.look, SIZES_EVERY_S)
+    here.show(
+        sizes.figures,
+        lambda: chain.from_iterable(_of_attached(attached, server) for attached, _, server in gateways.running),
+        lambda: chain.from_iterable(of_gateway(side, clock) for side in gateways.members),
+        lambda: chain.from_iterable(of_disk(side.name, "gateway", side.folder) for side in gateways.members),
+    )
+    here.check(lambda: chain.from_iterable(_of_gateway_side(side, clock) for side in gateways.members))
 
 
 def show_network(here: Operating, network: Network) -> None:
     """Whole members in one process."""
-    for member in network.members:
-        _show_member(here, network, member)
+    sizes = Sizes([(member.name, part, member.folder) for member in network.members for part in STORES])
+    here.look_before(sizes.look, SIZES_EVERY_S)
+    here.show(sizes.figures, lambda: chain.from_iterable(_of_member(network, member) for member in network.members))
+    here.check(lambda: chain.from_iterable(_checks_of_member(network, member) for member in network.members))
 
 
-def _show_member(here: Operating, network: Network, member: Member) -> None:
-    name, clock, engine = member.name, network.settings.clock, network.watched[member.name]
-    here.show(lambda: of_engine(engine, lambda: network.engine.waiting))
-    here.must_hold(name, "ledger", "engine_runs", lambda: network.failure is None)
-    _show_copy(here, "ledger", member.ledger, clock)
-    for part, door in network.doors[name].parts.items():
-        _show_copy(here, part, member.ledger, clock)
-        _show_door(here, door)
-    _show_keeper_side(here, member.keeping, member.ledger, clock)
-    _show_gateway_side(here, member, clock)
-    for whose, stores in STORES.items():
-        _show_folder(here, name, whose, member.folder, stores, clock)
+class Sizes:
+    """How large stores are; looked up in a thread, since there may be many files."""
 
+    def __init__(self, folders: Iterable[tuple[MemberId, str, Path]]) -> None:
+        self._folders = list(folders)
+        self._found: list[Sample] = []
 
-def _show_copy(here: Operating, part: str, ledger: Ledger, clock: Clock) -> None:
-    here.show(lambda: of_ledger(part, ledger, clock))
+    async def look(self) -> None:
+        """Look them up."""
+        self._found = await asyncio.to_thread(lambda: list(self._all()))
 
+    def figures(self) -> list[Sample]:
+        """For `Operating.show`."""
+        return self._found
 
-def _show_door(here: Operating, door: WatchedDoor) -> None:
-    here.show(lambda: of_door(door))
-
-
-def _show_attached(here: Operating, attached: Attached, part: str, server: Server) -> None:
-    engine = attached.watched
-    here.show(
-        lambda: of_ledger(part, attached.ledger, attached.settings.clock),
-        lambda: of_engine(engine, lambda: attached.engine.waiting),
-        lambda: of_door(attached.door),
-        lambda: of_wire(attached.member, part, server, attached.transport, attached.trust),
-    )
-
-
-def _show_keeper_side(here: Operating, side: KeeperSide, ledger: Ledger, clock: Clock) -> None:
-    here.show(lambda: of_keeper(side, clock))
-    here.must_hold(side.name, "keeper", "view_fresh", lambda: abs(clock() - ledger.time) <= FRESH_MS)
-    here.must_hold(side.name, "keeper", "store_open", lambda: side.is_reconciled in (True, False))
-    here.must_hold(side.name, "keeper", "log_anchored", lambda: not side.keeper.log.is_overdue)
-
-
-def _show_gateway_side(here: Operating, side: GatewaySide, clock: Clock) -> None:
-    here.show(lambda: of_gateway(side, clock))
-    here.must_hold(side.name, "gateway", "view_fresh", lambda: abs(clock() - side.ledger.time) <= FRESH_MS)
-    here.must_hold(side.name, "gateway", "outbox_moves", lambda: outbox_age_s(side, clock) < OUTBOX_S_MAX)
-
-
-def _show_folder(
-    here: Operating, member: MemberId, part: str, folder: Path, stores: tuple[str, ...], clock: Clock
-) -> None:
-    sizes: dict[str, int] = {}
-
-    async def look() -> None:
-        for store in stores:
-            sizes[store] = await asyncio.to_thread(size_bytes_of, folder / store)
-
-    def shown() -> list[Sample]:
-        return [("salus_store_bytes", (member, part, store), size) for store, size in sizes.items()]
-
-    here.look_before(look, SIZES_EVERY_S)
-    here.show(shown, lambda: of_disk(member, part, folder))
-    if part == "ledger":  # Once for each member.
-        here.show(lambda: of_keys(member, part, folder, clock))
+    def _all(self) -> Iterator[Sample]:
+        for member, part, folder in self._folders:
+            for store in STORES[part]:
+                yield "salus_store_bytes", (member, part, store), size_bytes_of(folder / store)
 
 
 def size_bytes_of(path: Path) -> int:
     """What a store takes on disk: a folder with all in it, or a database's file with its journal."""
     if not path.is_dir():
         return sum(_blocks(file) for file in path.parent.glob(f"{path.name}*"))
-    total = 0
-    for folder, _, files in os.walk(path):
-        total += sum(_blocks(Path(folder) / file) for file in files)
-    return total
+    return sum(_blocks(Path(folder) / file) for folder, _, files in os.walk(path) for file in files)
+
+
+def _of_attached(attached: Attached, server: Server) -> Iterator[Sample]:
+    part = attached.door.part
+    yield from of_ledger(part, attached.ledger, attached.settings.clock)
+    yield from of_engine(attached.watched, lambda: attached.engine.waiting)
+    yield from of_door(attached.door)
+    yield from of_wire(attached.member, part, server, attached.transport, attached.trust)
+
+
+def _of_member(network: Network, member: Member) -> Iterator[Sample]:
+    name, clock = member.name, network.settings.clock
+    yield from of_ledger("ledger", member.ledger, clock)
+    yield from of_engine(network.watched[name], lambda: network.engine.waiting)
+    for part, door in network.doors[name].parts.items():
+        yield from of_ledger(part, member.ledger, clock)
+        yield from of_door(door)
+        yield from of_disk(name, part, member.folder)
+    yield from of_disk(name, "ledger", member.folder)
+    yield from of_keys(name, "ledger", member.folder, clock)
+    yield from of_keeper(member.keeping, clock)
+    yield from of_gateway(member, clock)
+
+
+def _checks_of_member(network: Network, member: Member) -> Iterator[Named]:
+    clock = network.settings.clock
+    yield (member.name, "ledger"), "engine_runs", lambda: network.failure is None
+    yield from _of_keeper_side(member.keeping, member.ledger, clock)
+    yield from _of_gateway_side(member, clock)
+
+
+def _of_word(member: MemberId, word: EngineWord) -> Iterator[Named]:
+    yield (member, "ledger"), "engine_answers", lambda: word.answers
+    yield (member, "ledger"), "caught_up", lambda: word.answers and not word.catching_up
+
+
+def _of_keeper_side(side: KeeperSide, ledger: Ledger, clock: Clock) -> Iterator[Named]:
+    own = (side.name, "keeper")
+    yield own, "view_fresh", lambda: abs(clock() - ledger.time) <= FRESH_MS
+    yield own, "store_open", lambda: side.is_reconciled in (True, False)  # To read it is the check.
+    yield own, "log_anchored", lambda: not side.keeper.log.is_overdue
+
+
+def _of_gateway_side(side: GatewaySide, clock: Clock) -> Iterator[Named]:
+    own = (side.name, "gateway")
+    yield own, "view_fresh", lambda: abs(clock() - side.ledger.time) <= FRESH_MS
+    yield own, "outbox_moves", lambda: outbox_age_s(side, clock) < OUTBOX_S_MAX
 
 
 def _blocks(path: Path) -> int:
