@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import typer
 
-from salus.cli.commands import consent, governance, ledger, network, patients, records
+from salus.cli.commands import consent, governance, ledger, network, patients, records, status
 from salus.cli.told import INTERRUPTED, USAGE
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 network.add_to(app)
+status.add_to(app)
 patients.add_to(app)
 consent.add_to(app)
 records.add_to(app)

@@ -43,6 +43,18 @@ class OwnStreams:
         stream.flush()
 
 
+class Kept:
+    """Keeps what is written, for whoever reads it in this process."""
+
+    def __init__(self) -> None:
+        self.out = bytearray()
+        self.errors = bytearray()
+
+    def write(self, data: bytes, *, is_error: bool = False) -> None:
+        """See `Sink`."""
+        (self.errors if is_error else self.out).extend(data)
+
+
 class Nowhere:
     """For a process that nobody watches: its log says what there is to say."""
 

@@ -54,13 +54,18 @@ def run(act: Act, folder: Path | None, as_json: bool) -> None:
         raise typer.Exit(code)
 
 
+def is_serving() -> bool:
+    """Whether this process carries commands out for others, and now parses one of theirs."""
+    return _parsed.get() is not None
+
+
 def here_only() -> None:
     """For commands that act on no network that is up: whoever sends one to a socket has the wrong address.
 
     Raises:
         typer.BadParameter: this process serves others.
     """
-    if _parsed.get() is not None:
+    if is_serving():
         raise typer.BadParameter("this command does not go through a network that is up")
 
 
