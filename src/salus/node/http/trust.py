@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from salus.contracts.members.reads import member_of, members_of
 from salus.core.clock import Clock
 from salus.core.errors import MalformedError
-from salus.core.ids import Height, MemberId, PublicKey
+from salus.core.ids import Height, MemberId, PublicKey, TimeMs
 from salus.crypto.signatures import SigningKey
 from salus.machine.view import View
 from salus.node.http.certificates import Own, Shown, anchors_of, load_own, make_own, read_certificate
@@ -69,6 +69,11 @@ class Trust:
         if self._own is None or key is not self._own_key or now >= self._own.renew:
             self._own_key, self._own = key, make_own(self.member, key, self._hosts, now)
         return self._own
+
+    @property
+    def renewal(self) -> TimeMs | None:
+        """When the certificate in use is due to be renewed; None while there is none. To ask renews nothing."""
+        return None if self._own is None else self._own.renew
 
     def is_in_force(self, shown: Shown) -> bool:
         """Whether the ledger holds this key for this member, and the certificate has not ended."""

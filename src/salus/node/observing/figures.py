@@ -107,7 +107,8 @@ def of_wire(member: MemberId, part: str, server: Server, transport: HttpTranspor
         yield "salus_wire_attempts_total", (*own, code), count
     for peer, is_away in transport.peers_away().items():
         yield "salus_peer_away", (*own, peer), is_away
-    yield "salus_certificate_renewal_seconds", own, (trust.own().renew - trust.clock()) / 1000
+    if trust.renewal is not None:
+        yield "salus_certificate_renewal_seconds", own, (trust.renewal - trust.clock()) / 1000
 
 
 def of_keeper(side: KeeperSide, clock: Clock) -> Iterator[Sample]:

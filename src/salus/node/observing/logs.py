@@ -10,11 +10,11 @@ knows what is in it. What repeats itself is told once in a while, with how often
 import asyncio
 import logging
 import sys
-import time
 import traceback
 from collections import Counter
 from collections.abc import MutableMapping
 from pathlib import Path
+from time import monotonic as now_s
 from typing import Any, TextIO
 
 import orjson
@@ -65,18 +65,18 @@ class Logs:
 
     def say(self, event: str, level: str = "info", /, **fields: object) -> None:
         """Tell of an event."""
-        getattr(self._log, level)(event if event in EVENTS else "other", **self._always, **fields)
+        getattr(self._log, level)(event if event in EVENTS else "other", said={**self._always, **fields})
 
     def say_sparingly(self, event: str, level: str, /, **fields: object) -> None:
         """As `say`, but the same at most once in a while: then `count` says how often it was."""
-        now_s, key = time.monotonic(), (event, *sorted(fields.items(), key=lambda field: field[0]))
+        now, key = now_s(), (event, *sorted(fields.items(), key=lambda field: field[0]))
         told_s, times = self._told.get(key, (-EVERY_S, 0))
-        if now_s - told_s < EVERY_S:
+        if now - told_s < EVERY_S:
             self._told[key] = (told_s, times + 1)
             return
         if len(self._told) >= REMEMBERED_MAX:
             self._told.clear()
-        self._told[key] = (now_s, 0)
+        self._told[key] = (now, 0)
         self.say(event, level, **fields, **({"count": times + 1} if times else {}))
 
     def say_error(self, error: BaseException, event: str = "error", /, **fields: object) -> None:
@@ -91,11 +91,10 @@ class Logs:
             shown = {"error": type(error).__name__, "place": place_of(error)}
             self.say_sparingly("fault", "critical", family=family_of(error), **shown, **fields)
 
-    def _allow(self, _logger: object, _method: str, said: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        event, level = said.pop("event"), said.pop("level")
-        kept, dropped = allowed(said)
+    def _allow(self, _logger: object, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        kept, dropped = allowed(line["said"])
         self.fields_dropped += dropped
-        return {"event": event, "level": level, **kept}
+        return {"event": line["event"], "level": line["level"], **kept}
 
 
 class _Routed(logging.Handler):
