@@ -29,12 +29,12 @@ needs_cometbft = pytest.mark.skipif(not _has_cometbft(), reason="CometBFT IS NOT
 
 
 @contextmanager
-def apart(folder: Path) -> Iterator[int]:
+def apart(folder: Path, *options: str) -> Iterator[int]:
     """Run the network of a folder with `salus up`; gives the process id of what supervises it."""
     said = folder / "up.log"
     with said.open("wb") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "salus.cli.main", "up", "--home", str(folder)],
+            [sys.executable, "-m", "salus.cli.main", "up", "--home", str(folder), *options],
             stdout=out,
             stderr=out,
             start_new_session=True,
