@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import time
-import tomllib
 from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,10 +18,12 @@ import sqlalchemy as sa
 from salus.cli import sample
 from salus.cli.drill.secrecy import _strings, sample_documents, sample_words
 from salus.cli.main import main
+from salus.cli.told import BY_FAMILY, TO_DO
 from salus.fhir.document import prepare_file
 from salus.fhir.references import directory_of
 from salus.node.folder import member_folder, members_here, read_genesis
 from salus.node.keys import load_secrets
+from salus.node.site import read_site
 from salus.node.stores import gateway_store
 from salus.sdk.author_store import LINKS
 
@@ -31,6 +32,8 @@ NAME_IN_BAD_FILE = "Wilhelmina Featherstonehaugh"
 BORN_IN_BAD_FILE = "1931-04-17"
 DATA = Path(os.environ.get("SALUS_TEST_DATA") or Path(__file__).parents[2].parent / "shared" / "data")
 BUNDLE = "synthea-r4-2020/Alfredo_Alaniz_538a9a4e-8437-47d3-8c01-1a17dca8f0be.json.xz"
+ERRORS = Path(__file__).resolve().parents[2] / "docs" / "reference" / "errors.md"
+OF_COMETBFT = b"stopped"  # What its log says at its end.
 PAGES = ("/metrics", "/traces", "/readyz", "/healthz", "/openapi.json")
 _WORD = re.compile(rb"[A-Za-z0-9_.:/@+=-]+")
 
@@ -104,9 +107,10 @@ def kill(folder: Path, name: str) -> None:
 
 def ports_of(folder: Path) -> list[int]:
     """The operators' ports of all processes here."""
-    sites = [tomllib.loads(path.read_text()) for path in sorted(folder.glob("members/*/member.toml"))]
-    ports = [site[part]["operator"] for site in sites for part in ("ledger", "keeper")]
-    return [*ports, sites[0]["gateway"]["operator"]]
+    names = members_here(folder, read_genesis(folder))
+    sites = [read_site(member_folder(folder, name)) for name in names]
+    ports = [port for site in sites for port in (site.ledger_operator, site.keeper_operator)]
+    return [*ports, sites[0].gateway_operator]
 
 
 def pages(ports: list[int]) -> dict[str, bytes]:
@@ -130,8 +134,9 @@ def _page(client: httpx.Client, url: str) -> bytes:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """Every log there is."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*.log"))}
+    """Every log there is. What lies under `data` is CometBFT's database: the ledger, whose search is the drill's."""
+    found = (path for path in sorted(folder.rglob("*.log")) if "data" not in path.relative_to(folder).parts)
+    return {str(path.relative_to(folder)): path.read_bytes() for path in found}
 
 
 def command_lines(process_id: int) -> dict[str, bytes]:
@@ -187,7 +192,7 @@ def forms(secret: bytes) -> tuple[bytes, ...]:
 
 
 def found_in(said: dict[str, bytes], hidden: set[bytes], public: set[bytes]) -> set[tuple[str, bytes]]:
-    """Which of the needles stand where. A single word must stand alone; numbers are looked for in text, not in figures."""
+    """Which of the needles stand where. A single word must stand alone; numbers are looked for in text alone."""
     found: set[tuple[str, bytes]] = set()
     single = {needle for needle in hidden if _WORD.fullmatch(needle)}
     longer = hidden - single
@@ -199,8 +204,10 @@ def found_in(said: dict[str, bytes], hidden: set[bytes], public: set[bytes]) -> 
 
 
 def words_of(said: dict[str, bytes]) -> set[bytes]:
-    """All single words in what is said before anybody is a patient: they tell of nobody."""
-    return {word for place, data in said.items() for word in _WORD.findall(_without_figures(place, data))}
+    """All single words that tell of nobody: said before anybody is a patient, or by the program of itself."""
+    own = [ERRORS.read_bytes(), *(text.encode() for text in (*TO_DO.values(), *BY_FAMILY.values())), OF_COMETBFT]
+    texts = [_without_figures(place, data) for place, data in said.items()]
+    return {word for text in (*texts, *own) for word in _WORD.findall(text)}
 
 
 def _without_figures(place: str, data: bytes) -> bytes:

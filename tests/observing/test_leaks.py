@@ -63,7 +63,7 @@ def test_a_day_between_members_leaves_nothing_of_a_patient_anywhere(
     said |= {**files(folder), **{f"told {number}": told for number, told in enumerate(day.told)}}
     hidden = needles(folder)
     assert len(hidden) > 2_000
-    assert {"keeper.break_glass", "keeper.quota", "cli.unknown_patient", "cli.custodial"} <= day.codes
+    assert {"keeper.break_glass", "keeper.quota", "keeper.person", "cli.unknown_patient"} <= day.codes, day.codes
     assert any('"event":"refused"' in data.decode() for name, data in said.items() if name.startswith("logs/keeper"))
     assert found_in(said, hidden, public) == set()
 
