@@ -13,7 +13,7 @@ what takes longer is looked up then, and not more often than its time says.
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -21,7 +21,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from salus.core.errors import SalusError, UnavailableError
+from salus.core.errors import UnavailableError
 from salus.node.http.health import Offer, OperatorPort
 from salus.node.observing.figures import Figures, Sample, Source, of_log
 from salus.node.observing.logs import Logs, say, say_error
@@ -178,9 +178,11 @@ def _judged(check: Check) -> Check:
     """A check that says no where it cannot be made."""
 
     def judged() -> bool:
-        with suppress(SalusError):
+        try:
             return check()
-        return False
+        except Exception as error:
+            say_error(error)
+            return False
 
     return judged
 
