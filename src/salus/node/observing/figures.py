@@ -7,6 +7,7 @@ folders) is looked up before (`look` in `operating.py`), and not more often than
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -33,12 +34,14 @@ Labels = tuple[str, ...]
 
 Sample = tuple[str, Labels, float | Durations]
 Source = Callable[[], Iterable[Sample]]
+Sources = Callable[[], Iterable[Source]]
+"""What there is to show now: members of one process come and go."""
 
 
 class Figures(Collector):
     """All figures of a process, for prometheus-client."""
 
-    def __init__(self, part: str, sources: Iterable[Source]) -> None:
+    def __init__(self, part: str, *sources: Sources) -> None:
         self.sources = list(sources)
         self._part = part
         self._faults = 0
@@ -46,7 +49,7 @@ class Figures(Collector):
     def collect(self) -> Iterator[Metric]:
         """See `Collector`."""
         found: defaultdict[str, dict[Labels, float | Durations]] = defaultdict(dict)
-        for source in self.sources:
+        for source in chain.from_iterable(sources() for sources in self.sources):
             try:
                 for name, labels, value in source():
                     found[name][labels] = value

@@ -23,7 +23,7 @@ from starlette.responses import JSONResponse, Response
 
 from salus.core.errors import UnavailableError
 from salus.node.http.health import Offer, OperatorPort
-from salus.node.observing.figures import Figures, Sample, Source, of_log
+from salus.node.observing.figures import Figures, Sample, Source, Sources, of_log
 from salus.node.observing.logs import Logs, say, say_error
 from salus.node.observing.traces import Tracer
 
@@ -70,7 +70,8 @@ class Operating:
         self._checking: list[Callable[[], Iterable[Named]]] = []
         self._named: list[Named] = []
         self._checks: dict[str, Check] = {}  # By name, as the port shows them: what runs here may change.
-        self._figures = Figures(part, [lambda: of_log(part, logs, own_version()), self._of_checks])
+        own: list[Source] = [lambda: of_log(part, logs, own_version()), self._of_checks]
+        self._figures = Figures(part, lambda: own)
         self._was_ready: bool | None = None
         self._port: OperatorPort | None = None
         self._retrying: asyncio.Task[None] | None = None
@@ -80,7 +81,11 @@ class Operating:
 
     def show(self, *sources: Source) -> None:
         """Show these figures too."""
-        self._figures.sources.extend(sources)
+        self.show_each(lambda: sources)
+
+    def show_each(self, sources: Sources) -> None:
+        """Show the figures of whatever there is when somebody asks."""
+        self._figures.sources.append(sources)
 
     def look_before(self, look: Look, every_s: float = LOOK_EVERY_S) -> None:
         """Take this look before anything is shown, if it was taken longer ago than this."""

@@ -8,6 +8,7 @@ what runs there is asked for anew each time.
 import asyncio
 import os
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from salus.node.member import Member
 from salus.node.network import Network
 from salus.node.observing.figures import (
     Sample,
+    Source,
     of_disk,
     of_door,
     of_engine,
@@ -85,12 +87,8 @@ def show_gateways(here: Operating, gateways: Gateways) -> None:
     clock = gateways.settings.clock
     sizes = Sizes([(side.name, "gateway", side.folder) for side in gateways.members])
     here.look_before(sizes.look, SIZES_EVERY_S)
-    here.show(
-        sizes.figures,
-        lambda: chain.from_iterable(_of_attached(attached, server) for attached, _, server in gateways.running),
-        lambda: chain.from_iterable(of_gateway(side, clock) for side in gateways.members),
-        lambda: chain.from_iterable(of_disk(side.name, "gateway", side.folder) for side in gateways.members),
-    )
+    here.show(sizes.figures)
+    here.show_each(lambda: chain.from_iterable(_of_gateway(*running, clock) for running in gateways.running))
     here.check(lambda: chain.from_iterable(_of_gateway_side(side, clock) for side in gateways.members))
 
 
@@ -98,7 +96,8 @@ def show_network(here: Operating, network: Network) -> None:
     """Whole members in one process."""
     sizes = Sizes([(member.name, part, member.folder) for member in network.members for part in STORES])
     here.look_before(sizes.look, SIZES_EVERY_S)
-    here.show(sizes.figures, lambda: chain.from_iterable(_of_member(network, member) for member in network.members))
+    here.show(sizes.figures)
+    here.show_each(lambda: chain.from_iterable(_of_member(network, member) for member in network.members))
     here.check(lambda: chain.from_iterable(_checks_of_member(network, member) for member in network.members))
 
 
@@ -138,18 +137,23 @@ def _of_attached(attached: Attached, server: Server) -> Iterator[Sample]:
     yield from of_wire(attached.member, part, server, attached.transport, attached.trust)
 
 
-def _of_member(network: Network, member: Member) -> Iterator[Sample]:
+def _of_gateway(attached: Attached, side: GatewaySide, server: Server, clock: Clock) -> Iterator[Source]:
+    yield lambda: _of_attached(attached, server)
+    yield lambda: of_gateway(side, clock)
+    yield lambda: of_disk(side.name, "gateway", side.folder)
+
+
+def _of_member(network: Network, member: Member) -> Iterator[Source]:
     name, clock = member.name, network.settings.clock
-    yield from of_ledger("ledger", member.ledger, clock)
-    yield from of_engine(network.watched[name], lambda: network.engine.waiting)
-    for part, door in network.doors[name].parts.items():
-        yield from of_ledger(part, member.ledger, clock)
-        yield from of_door(door)
-        yield from of_disk(name, part, member.folder)
-    yield from of_disk(name, "ledger", member.folder)
-    yield from of_keys(name, "ledger", member.folder, clock)
-    yield from of_keeper(member.keeping, clock)
-    yield from of_gateway(member, clock)
+    for part in STORES:
+        yield partial(of_ledger, part, member.ledger, clock)
+        yield partial(of_disk, name, part, member.folder)
+    for door in network.doors[name].parts.values():
+        yield partial(of_door, door)
+    yield lambda: of_engine(network.watched[name], lambda: network.engine.waiting)
+    yield lambda: of_keys(name, "ledger", member.folder, clock)
+    yield lambda: of_keeper(member.keeping, clock)
+    yield lambda: of_gateway(member, clock)
 
 
 def _checks_of_member(network: Network, member: Member) -> Iterator[Named]:
