@@ -18,7 +18,6 @@ from time import monotonic as now_s
 from typing import Any, TextIO
 
 import orjson
-import structlog
 
 import salus
 from salus.core.errors import SalusError
@@ -49,6 +48,8 @@ class Logs:
     """One process's log."""
 
     def __init__(self, stream: TextIO, **always: str) -> None:
+        import structlog  # Not before there is a log: commands that only look for one should not wait for it.
+
         self.errors: Counter[tuple[str, str]] = Counter()  # By family and code, told or not.
         self.fields_dropped = 0
         self._always = always
