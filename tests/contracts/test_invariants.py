@@ -114,11 +114,11 @@ def proposal_gone(state: State) -> None:
 
 
 def succeeded_by_a_stranger(state: State) -> None:
-    AUTHORSHIPS.put(state, NORTHGATE, Authorship(successor=STRANGER, height=1))
+    AUTHORSHIPS.put(state, NORTHGATE, Authorship(successor=STRANGER, height=1, jurisdiction="us"))
 
 
 def departed_and_here(state: State) -> None:
-    AUTHORSHIPS.put(state, MERCY, Authorship(successor=MemberId("lakeside"), height=1))
+    AUTHORSHIPS.put(state, MERCY, Authorship(successor=MemberId("lakeside"), height=1, jurisdiction="us"))
 
 
 def no_seats(state: State) -> None:

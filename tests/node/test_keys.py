@@ -4,7 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from salus.node.keys import DUTIES, FolderError, KeyFileError, load_secrets, make_secrets, write_secret
+from salus.node.keys import (
+    DUTIES,
+    STAGED,
+    FolderError,
+    KeyFileError,
+    load_secrets,
+    make_secrets,
+    settle_secrets,
+    stage_secrets,
+    write_secret,
+)
 
 
 def test_keys_are_made_once_for_their_owner_alone_and_load_again(tmp_path: Path) -> None:
@@ -43,3 +53,35 @@ def test_a_secret_is_replaced_only_when_asked(tmp_path: Path) -> None:
         write_secret(path, b"two")
     write_secret(path, b"three", replace=True)
     assert path.read_bytes() == b"three"
+
+
+def test_staged_keys_are_used_only_once_the_ledger_names_them(tmp_path: Path) -> None:
+    before = make_secrets(tmp_path / "keys").public
+    staged = stage_secrets(tmp_path / "keys", ["keeper", "sealing"]).public
+    assert (staged.ledger, staged.tls) == (before.ledger, before.tls)
+    assert staged.keeper != before.keeper
+    assert settle_secrets(tmp_path / "keys", before).public == before
+    assert settle_secrets(tmp_path / "keys", staged).public == staged
+    assert load_secrets(tmp_path / "keys").public == staged
+    assert list((tmp_path / "keys" / STAGED).iterdir()) == []
+
+
+def test_staging_again_keeps_the_keys_that_a_proposal_names_already(tmp_path: Path) -> None:
+    make_secrets(tmp_path / "keys")
+    first = stage_secrets(tmp_path / "keys", ["tls"]).public
+    assert stage_secrets(tmp_path / "keys", ["tls"]).public == first
+
+
+def test_a_crash_between_two_keys_is_made_good_by_settling_again(tmp_path: Path) -> None:
+    make_secrets(tmp_path / "keys")
+    staged = stage_secrets(tmp_path / "keys", ["ledger", "keeper"]).public
+    (tmp_path / "keys" / STAGED / "ledger").replace(tmp_path / "keys" / "ledger")
+    assert settle_secrets(tmp_path / "keys", staged).public == staged
+
+
+def test_staged_keys_that_the_ledger_does_not_name_stay_where_they_are(tmp_path: Path) -> None:
+    before = make_secrets(tmp_path / "keys").public
+    other = make_secrets(tmp_path / "other").public
+    stage_secrets(tmp_path / "keys", ["keeper"])
+    assert settle_secrets(tmp_path / "keys", other).public == before
+    assert (tmp_path / "keys" / STAGED / "keeper").exists()

@@ -212,6 +212,10 @@ class Replica:
         """Call this with each block once it is final here and every member's write has ended."""
         self._listeners.append(listener)
 
+    def forget_listeners(self) -> None:
+        """Call none of them any more: whoever listened has ended."""
+        self._listeners.clear()
+
     def prepare(self, block: Block) -> Header:
         """Apply the next block without keeping it yet; the header is this member's own result.
 

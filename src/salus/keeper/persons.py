@@ -14,7 +14,7 @@ from salus.contracts.consent import (
 )
 from salus.contracts.credentials.claims import Claims, commitment
 from salus.contracts.credentials.reads import credential_of, is_active
-from salus.contracts.members.reads import member_of, members_of, pack_root_of
+from salus.contracts.members.reads import jurisdictions, member_of, pack_root_of
 from salus.contracts.reads.opening import Opening, to_sign
 from salus.core.clock import Clock
 from salus.core.ids import CredentialId, Digest, MemberId, PublicKey, Signature
@@ -100,7 +100,7 @@ class Deciders:
 
     def of(self, policy: PolicySet, named: Digest) -> Decider:
         """The decider of a policy version, `named` by its commitment, under the packs and places in force now."""
-        roots, places = self._in_force(), self._places()
+        roots, places = self._in_force(), jurisdictions(self._view.state)
         key = (named, tuple(roots.items()), tuple(places.items()))  # A pack's next version is another root.
         decider = self._kept.get(key)
         if decider is None:
@@ -113,8 +113,3 @@ class Deciders:
     def _in_force(self) -> dict[str, Digest]:
         roots = {pack.jurisdiction: pack_root_of(self._view.state, pack.jurisdiction) for pack in self._packs.values()}
         return {place: root for place, root in roots.items() if root is not None and root in self._packs}
-
-    def _places(self) -> dict[MemberId, str]:
-        state = self._view.state
-        entries = {name: member_of(state, name) for name in members_of(state)}
-        return {name: entry.jurisdiction for name, entry in entries.items() if entry is not None}

@@ -124,18 +124,19 @@ class Network:
         Returns whom this concerned. What is under way through one of them ends.
         """
         async with self._following:
-            state = self.engine.newest().state
-            present = members_of(state)
+            present = members_of(self.engine.newest().state)
             changed = [name for name in self._members if name not in present]
             for name in changed:
                 self._let_go(name)
+            state = self.engine.newest().state  # Of a replica that stays.
             for name in present:
-                if name in self._members and not self._is_outdated(state, name):
-                    continue
                 if name in self._members:
-                    self._let_go(name)
-                if self._is_here(name):
-                    await self._let_in(state, name)
+                    if self._is_outdated(state, name):
+                        await self._restart(name, self._secrets(state, name))
+                        changed.append(name)
+                elif self._is_here(name):
+                    self._replicas[name] = self._replica(name)
+                    await self._restart(name, self._secrets(state, name))
                     changed.append(name)
             return changed
 
@@ -146,9 +147,11 @@ class Network:
             return bool((roots & set(pack_roots_of(state))) - member.pack_roots)
         return settle_secrets(self._place(name) / "keys", entry.keys).public != member.secrets.public
 
-    async def _let_in(self, state: State, name: MemberId) -> None:
-        secrets = self._secrets(state, name)
-        self._replicas[name] = self._replica(name)
+    async def _restart(self, name: MemberId, secrets: Secrets) -> None:
+        """Run a member on its replica, anew if it runs already: a network of one has no other replica to go on with."""
+        if name in self._members:
+            self._members.pop(name).close()
+        self._replicas[name].forget_listeners()
         await self.engine.admit(name, self._replicas[name], secrets.validator)
         self._run(name, secrets)
         if name in self.switchboard.off_line:

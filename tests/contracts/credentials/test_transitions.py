@@ -98,7 +98,7 @@ def test_a_credential_never_issued_is_not_active() -> None:
 def test_a_successor_revokes_what_a_departed_member_issued_and_nobody_else_does() -> None:
     state = standing(ISSUE)
     MEMBERS.delete(state, MemberId("mercy"))
-    AUTHORSHIPS.put(state, MemberId("mercy"), Authorship(successor=MemberId("lakeside"), height=2))
+    AUTHORSHIPS.put(state, MemberId("mercy"), Authorship(successor=MemberId("lakeside"), height=2, jurisdiction="us"))
     assert_refused(state, lambda: act(state, REVOKE, "st-luke"), NotIssuerError)
     act(state, REVOKE, "lakeside")
     assert not is_active(state, ID, STARTED)

@@ -51,6 +51,7 @@ from salus.contracts.members.reads import (
     chain_of,
     committee_at,
     committee_of,
+    jurisdictions,
     member_of,
     members_of,
     pack_root_of,
@@ -332,6 +333,7 @@ def test_a_member_goes_with_all_that_hangs_on_it(ledger: Ledger) -> None:
     state = executed(ledger, *without_northgate())
     assert member_of(state, NORTHGATE) is None
     assert successor_of(state, NORTHGATE) == MERCY
+    assert jurisdictions(state)[NORTHGATE] == "us"
     assert NORTHGATE not in dict(validators(state))
     assert tls_keys_of(state, NORTHGATE) == ()
     assert ledger.send("northgate", NET.create(NET.id16("late"))) == "machine.unknown_sponsor"

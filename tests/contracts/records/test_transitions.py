@@ -101,7 +101,7 @@ def inherited() -> State:
     """Mercy anchored `OLD` and went; lakeside has succeeded it."""
     state = standing(batch(OLD))
     MEMBERS.delete(state, MERCY)
-    AUTHORSHIPS.put(state, MERCY, Authorship(successor=MemberId("lakeside"), height=2))
+    AUTHORSHIPS.put(state, MERCY, Authorship(successor=MemberId("lakeside"), height=2, jurisdiction="us"))
     return state
 
 

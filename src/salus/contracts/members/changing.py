@@ -160,18 +160,19 @@ def remove_member(state: State, moment: Moment, wanted: RemoveMember) -> None:
         UnknownSuccessorError: the successor is no member, or the one that goes.
         SeatHeldError: it holds a seat.
     """
-    _entry(state, wanted.member, wanted.version)
+    entry = _entry(state, wanted.member, wanted.version)
     if wanted.successor == wanted.member or not MEMBERS.has(state, wanted.successor):
         raise UnknownSuccessorError(member=wanted.member, successor=wanted.successor)
-    for committee, entry in COMMITTEES.items(state):
-        if any(seat.member == wanted.member for seat in entry.seats):
+    for committee, seated_now in COMMITTEES.items(state):
+        if any(seat.member == wanted.member for seat in seated_now.seats):
             raise SeatHeldError(member=wanted.member, committee=committee)
     MEMBERS.delete(state, wanted.member)
     SUSPENSIONS.delete(state, wanted.member)
-    for author, authorship in AUTHORSHIPS.items(state):
-        if authorship.successor == wanted.member:
-            AUTHORSHIPS.put(state, author, replace(authorship, successor=wanted.successor))
-    AUTHORSHIPS.put(state, wanted.member, Authorship(successor=wanted.successor, height=moment.height))
+    for author, inherited in AUTHORSHIPS.items(state):
+        if inherited.successor == wanted.member:
+            AUTHORSHIPS.put(state, author, replace(inherited, successor=wanted.successor))
+    authorship = Authorship(successor=wanted.successor, height=moment.height, jurisdiction=entry.jurisdiction)
+    AUTHORSHIPS.put(state, wanted.member, authorship)
     _forget_votes(state, wanted.member)
 
 

@@ -113,6 +113,12 @@ def successor_of(state: State, member: MemberId) -> MemberId | None:
     return None if authorship is None else authorship.successor
 
 
+def jurisdictions(state: State) -> dict[MemberId, str]:
+    """Whose law applies to what each member writes, and to what departed ones wrote, by name."""
+    departed = {author: authorship.jurisdiction for author, authorship in AUTHORSHIPS.items(state)}
+    return departed | {member: entry.jurisdiction for member, entry in MEMBERS.items(state)}
+
+
 def proposal_of(state: State, proposal_id: ProposalId) -> Proposal | None:
     """A proposal, whatever has become of it."""
     return PROPOSALS.get(state, proposal_id)

@@ -69,6 +69,7 @@ class Authorship(Record, tag="members.authorship/1", frozen=True):
 
     successor: Name
     height: Height  # At which it went.
+    jurisdiction: str  # Its own: what it authored stays under the law under which it was written.
 
 
 class Suspension(Record, tag="members.suspension/1", frozen=True):
