@@ -18,7 +18,7 @@ SEED ?= 1
 
 MINUTES ?= 10
 
-.PHONY: help setup lock demo check test stories bench drill simulate synthea sample engine abci all clean
+.PHONY: help setup lock demo check test stories bench drill simulate faults soak synthea sample engine abci all clean
 
 help:  ## Show this list.
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -57,6 +57,12 @@ drill: $(RUNTIME)  ## Attacks on a real network; fails if one succeeds.
 
 simulate: $(DEV)  ## A seeded cluster with lost, late and doubled messages.
 	@SALUS_SEED=$(SEED) $(BIN)/pytest tests/simulation
+
+faults: $(DEV) engine  ## Everything that may happen to four members, the whole crash matrix too; long.
+	@SALUS_FAULTS=all $(BIN)/pytest tests/faults
+
+soak: $(DEV) engine  ## Mixed load under random faults for MINUTES, then the history is checked; SEED repeats one.
+	@PYTHONPATH=src:. $(BIN)/python -m tests.faults.soak --minutes $(MINUTES) $(if $(filter command line environment,$(origin SEED)),--seed $(SEED))
 
 synthea:  ## Fresh input from Synthea into synthea-data/: N patients from SEED.
 	@tools/synthea/generate $(N) $(SEED) synthea-data
