@@ -43,6 +43,19 @@ def test_more_blobs_join_those_that_are_there(tmp_path: Path) -> None:
     assert store.read(MERCY, BATCH, [*first, *more]) == [*first.values(), *more.values()]
 
 
+def test_a_pack_that_another_process_wrote_anew_is_read_as_it_is_and_loses_nothing(tmp_path: Path) -> None:
+    keeper, gateway = BlobStore(tmp_path / "vault"), BlobStore(tmp_path / "vault")
+    first, second, third = blobs(b"a"), blobs(b"b", b"c"), blobs(b"d")
+    keeper.keep(MERCY, BATCH, first)
+    assert keeper.read(MERCY, BATCH, list(first)) == list(first.values())
+    gateway.keep(MERCY, BATCH, second)
+    assert keeper.read(MERCY, BATCH, list(first)) == list(first.values())
+    assert keeper.read(MERCY, BATCH, list(second)) == list(second.values())
+    gateway.keep(MERCY, BATCH, third)
+    keeper.keep(MERCY, BATCH, first)
+    assert keeper.read(MERCY, BATCH, list(third)) == list(third.values())
+
+
 @pytest.mark.parametrize("damage", ["flip", "cut", "empty", "head", "gone"])
 def test_a_damaged_pack_counts_as_lost_and_can_be_written_anew(tmp_path: Path, damage: str) -> None:
     store = BlobStore(tmp_path / "vault")

@@ -55,6 +55,7 @@ class BlobStore:
         The pack is written anew even if all of them are here: from its age a vault tells how long it promised them.
         """
         name = _name(author, batch_id)
+        self._indices.pop(name, None)
         index = self._sound_index(name)
         if index is not None:
             others = [digest for digest in index.digests if digest not in blobs]
@@ -71,6 +72,14 @@ class BlobStore:
             StorageError: the storage is away. What is not answered is not lost.
         """
         name = _name(author, batch_id)
+        was_known = name in self._indices
+        blobs = self._read_once(name, digests)
+        if was_known and None in blobs:  # Another process of this member may have written the pack anew.
+            self._indices.pop(name, None)
+            blobs = self._read_once(name, digests)
+        return blobs
+
+    def _read_once(self, name: str, digests: list[Digest]) -> list[bytes | None]:
         index = self._sound_index(name)
         if index is None:
             return [None] * len(digests)
