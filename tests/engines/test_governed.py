@@ -12,9 +12,10 @@ from salus.core.wire import decode, encode, replace
 from salus.engines.agreement import NotFinalError
 from salus.engines.check import check_ledger
 from salus.engines.layout import HANDOVERS_PREFIX
+from salus.engines.ledger_copy import BrokenBlockError
 from salus.engines.lmdb_store import LmdbStore
 from salus.engines.receipts import Receipt, ReceiptError, Vote, check_receipt
-from salus.engines.replica import BrokenBlockError, Replica
+from salus.engines.replica import Replica
 from salus.machine.block import ACCEPTED, header_id
 from salus.machine.errors import UnknownRulesError
 from salus.machine.machine import Machine

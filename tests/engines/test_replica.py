@@ -8,10 +8,11 @@ from salus.core.errors import IntegrityError
 from salus.core.ids import HOUR_MS, NO_DIGEST, MemberId
 from salus.core.wire import decode, replace
 from salus.crypto.digests import digest
-from salus.engines.layout import NEWEST_KEY, block_key
+from salus.engines.layout import NEWEST_KEY, StoredBlock, block_key
+from salus.engines.ledger_copy import BrokenBlockError, NotFoundError
 from salus.engines.lmdb_store import LmdbStore
 from salus.engines.receipts import ReceiptError, check_receipt
-from salus.engines.replica import BrokenBlockError, DivergedError, NotFoundError, Replica, StoredBlock
+from salus.engines.replica import DivergedError, Replica
 from salus.machine.block import ACCEPTED, Block, header_id
 from salus.machine.machine import Machine
 from salus.machine.transaction import Tx, transaction_id

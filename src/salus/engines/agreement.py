@@ -12,8 +12,10 @@ from collections.abc import Mapping
 from salus.core.errors import IntegrityError, UnavailableError
 from salus.core.ids import Digest, MemberId
 from salus.crypto.signatures import SigningKey
+from salus.engines.layout import StoredBlock
+from salus.engines.ledger_copy import BrokenBlockError
 from salus.engines.receipts import ReceiptError, Vote, is_quorum, keys_of
-from salus.engines.replica import BrokenBlockError, Replica, StoredBlock
+from salus.engines.replica import Replica
 from salus.machine.block import Block, Header, header_id
 from salus.machine.errors import UnknownRulesError
 

@@ -18,9 +18,10 @@ from salus.core.ids import SECOND_MS, Digest, MemberId, PublicKey
 from salus.crypto.signatures import SigningKey
 from salus.engines.agreement import Agreement, NoQuorumError, NotFinalError
 from salus.engines.engine import Inclusion
+from salus.engines.layout import StoredBlock
 from salus.engines.queue import Queue, Waiting
 from salus.engines.receipts import Receipt
-from salus.engines.replica import Replica, StoredBlock
+from salus.engines.replica import Replica
 from salus.machine.admission import Submitted, read
 from salus.machine.block import ACCEPTED, Block, header_id
 from salus.machine.errors import BadSignatureError, TooLargeError, UnknownSponsorError

@@ -5,30 +5,27 @@ With votes of more than two thirds it is `finalised`: block, votes, values and t
 fsync. Otherwise it is `abandoned` and leaves nothing. What lies where in the store is in `layout.py`.
 """
 
-import asyncio
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 from salus.contracts.members.messages import Genesis
 from salus.contracts.members.reads import validators
-from salus.core.errors import IntegrityError, MalformedError, UnavailableError
+from salus.core.errors import IntegrityError, MalformedError
 from salus.core.faults import NO_FAULTS, Faults
-from salus.core.ids import NO_DIGEST, ChainId, Digest, Height, MemberId, TimeMs
-from salus.core.wire import Message, decode, encode
+from salus.core.ids import NO_DIGEST, Digest, Height, MemberId
+from salus.core.wire import decode, encode
 from salus.crypto.signatures import SigningKey
-from salus.engines.engine import Inclusion
 from salus.engines.layout import (
-    BASE_KEY,
     GENESIS_KEY,
     NEWEST_KEY,
     StoredBlock,
-    block_at,
     hand_over,
     handovers_before,
     keep,
     place_of,
 )
+from salus.engines.ledger_copy import BrokenBlockError, LedgerCopy, NotFoundError, OtherNetworkError
 from salus.engines.lmdb_store import LmdbStore
 from salus.engines.receipts import (
     Handover,
@@ -41,9 +38,7 @@ from salus.engines.receipts import (
     path_of,
     validators_of,
 )
-from salus.machine.admission import read
 from salus.machine.block import (
-    ACCEPTED,
     Block,
     Header,
     Result,
@@ -53,7 +48,7 @@ from salus.machine.block import (
     validators_digest_of,
 )
 from salus.machine.machine import Machine
-from salus.state.key_value import Prefixed
+from salus.state.key_value import KeyValue, Prefixed
 from salus.state.state import State
 
 
@@ -63,56 +58,21 @@ class DivergedError(IntegrityError):
     code = "engine.diverged"
 
 
-__all__ = [
-    "BrokenBlockError",
-    "DivergedError",
-    "NotFoundError",
-    "OtherNetworkError",
-    "Replica",
-    "StoredBlock",
-    "genesis_header",
-    "values_of",
-]
-
-
-class BrokenBlockError(IntegrityError):
-    """A block that must be here is missing, or its bytes are not a block."""
-
-    code = "engine.broken_block"
-
-
-class OtherNetworkError(IntegrityError):
-    """The folder holds the ledger of another network."""
-
-    code = "engine.other_network"
-
-
-class NotFoundError(UnavailableError):
-    """No final block here holds this transaction, or this height."""
-
-    code = "engine.not_found"
-
-
-class Replica:
+class Replica(LedgerCopy):
     """The ledger as one member holds it. Not for two threads. Satisfies `machine.view.View`."""
 
     def __init__(
         self, member: MemberId, genesis: Genesis, store: LmdbStore, machine: Machine, faults: Faults = NO_FAULTS
     ) -> None:
-        self._member = member
-        self._genesis = genesis
-        self._store = store
+        super().__init__(member, genesis, store)
         self._machine = machine
         self._faults = faults
-        self._listeners: list[Callable[[StoredBlock], None]] = []
         self._untold: list[StoredBlock] = []
-        self._arrived = asyncio.Condition()
         self._open: AbstractContextManager[object] | None = None
         self._next_validators: tuple[Validator, ...] = ()  # After the prepared block.
         self._prepared: tuple[Block, tuple[Result, ...], Header] | None = None
         self._newest = self._start()
         self._validators = named(validators(self.state))
-        self._base = self._read_base()
 
     def _start(self) -> Header:
         stored = self._store.get(GENESIS_KEY)
@@ -126,15 +86,10 @@ class Replica:
         except MalformedError:
             raise BrokenBlockError(member=self.member) from None
 
-    def _read_base(self) -> Height:
-        stored = self._store.get(BASE_KEY)
-        return 0 if stored is None else decode(Header, stored).height
-
     def reload(self) -> None:
         """Begin again with what the store holds now, after a snapshot was taken over into it."""
         self._newest = self._start()
         self._validators = named(validators(self.state))
-        self._base = self._read_base()
 
     def _found(self) -> Header:
         with self._store.write():
@@ -144,39 +99,13 @@ class Replica:
         return header
 
     @property
-    def member(self) -> MemberId:
-        """Whose copy it is."""
-        return self._member
-
-    @property
-    def genesis(self) -> Genesis:
-        """What the network started from."""
-        return self._genesis
+    def _final(self) -> KeyValue:
+        return self._store
 
     @property
     def keeps_votes(self) -> bool:
         """Blocks carry validators' votes where members of one process agree; see `Ledger.keeps_votes`."""
         return True
-
-    @property
-    def chain(self) -> ChainId:
-        """The network's name."""
-        return self.genesis.chain
-
-    @property
-    def height(self) -> Height:
-        """Of the newest final block."""
-        return self._newest.height
-
-    @property
-    def time(self) -> TimeMs:
-        """Of the newest final header."""
-        return self._newest.time
-
-    @property
-    def header(self) -> Header:
-        """The newest final header."""
-        return self._newest
 
     @property
     def state(self) -> State:
@@ -193,24 +122,6 @@ class Replica:
     def validators(self) -> tuple[Validator, ...]:
         """Whose signatures make the next block final."""
         return self._validators
-
-    @property
-    def values_and_tree(self) -> LmdbStore:
-        """The store beneath, for `salus ledger check`."""
-        return self._store
-
-    async def reached(self, height: Height, timeout_s: float) -> bool:
-        """Wait until this replica holds a height."""
-        try:
-            async with asyncio.timeout(timeout_s), self._arrived:
-                await self._arrived.wait_for(lambda: self.height >= height)
-        except TimeoutError:
-            return False
-        return True
-
-    def listen(self, listener: Callable[[StoredBlock], None]) -> None:
-        """Call this with each block once it is final here and every member's write has ended."""
-        self._listeners.append(listener)
 
     def forget_listeners(self) -> None:
         """Call none of them any more: whoever listened has ended."""
@@ -297,42 +208,6 @@ class Replica:
     def abandon(self) -> None:
         """Forget the prepared block, if there is one."""
         self._close_write(_Abandoned())
-
-    def block(self, height: Height) -> StoredBlock:
-        """A final block.
-
-        Raises:
-            NotFoundError: no block has become final at this height, or it came here within a snapshot.
-            BrokenBlockError: it is missing, or its bytes are not a block.
-        """
-        if not self._base < height <= self.height:
-            raise NotFoundError(height=height)
-        try:
-            stored = block_at(self._store, height)
-        except MalformedError:
-            raise BrokenBlockError(member=self.member, height=height) from None
-        if stored is None:
-            raise BrokenBlockError(member=self.member, height=height)
-        return stored
-
-    def blocks(self, start: Height = 1) -> Iterator[StoredBlock]:
-        """Final blocks from a height on; after a snapshot, from the first that is here."""
-        for height in range(max(start, self._base + 1), self.height + 1):
-            yield self.block(height)
-
-    def accepted(self, height: Height) -> list[tuple[MemberId, Message]]:
-        """See `View.accepted`."""
-        stored = self.block(height)
-        bodies = (read(tx).body for tx, r in zip(stored.block.txs, stored.results, strict=True) if r.code == ACCEPTED)
-        return [(body.sponsor, message) for body in bodies for message in body.messages]
-
-    def inclusion(self, tx_id: Digest) -> Inclusion | None:
-        """Where a transaction became final: where it was accepted, or else where it was refused last."""
-        place = place_of(self._store, tx_id)
-        if place is None:
-            return None
-        code = ACCEPTED if place.accepted else self.block(place.height).results[place.index].code
-        return Inclusion(tx_id=tx_id, height=place.height, code=code)
 
     def receipt(self, tx_id: Digest) -> Receipt:
         """The proof of a final transaction: of its acceptance, or else of its last refusal.

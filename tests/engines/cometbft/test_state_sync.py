@@ -17,8 +17,9 @@ from salus.engines.cometbft.frames import Frames
 from salus.engines.cometbft.restoring import Restorer
 from salus.engines.cometbft.retaining import retain_height
 from salus.engines.cometbft.snapshots import Head, Manifest, Piece, Snapshots, header_in, offer, pieces_of
+from salus.engines.ledger_copy import NotFoundError
 from salus.engines.lmdb_store import LmdbStore
-from salus.engines.replica import NotFoundError, Replica
+from salus.engines.replica import Replica
 from salus.machine.block import Block, header_id
 from salus.machine.machine import Machine
 from tests.engines.cometbft.real import clock, free_ports, needs_engine, prepared

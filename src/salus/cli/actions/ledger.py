@@ -19,8 +19,8 @@ from salus.engines.cometbft.checkpoints import CheckpointFile, SignedCheckpoint
 from salus.engines.cometbft.light import MS_NS
 from salus.engines.cometbft.receipts import CometReceipt, check_comet_receipt, signers
 from salus.engines.layout import StoredBlock
+from salus.engines.ledger_copy import NotFoundError
 from salus.engines.receipts import Receipt, check_receipt
-from salus.engines.replica import NotFoundError
 from salus.machine.admission import read
 from salus.machine.transaction import Body, Tx, transaction_id
 from salus.node.folder import GENESIS_FILE

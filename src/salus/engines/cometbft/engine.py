@@ -19,8 +19,10 @@ from salus.core.wire import Record
 from salus.engines.agreement import NotFinalError
 from salus.engines.cometbft.rpc import CometRpc, EngineAwayError, EngineSaidError
 from salus.engines.engine import Inclusion
+from salus.engines.layout import StoredBlock
+from salus.engines.ledger_copy import NotFoundError
 from salus.engines.queue import BusyError
-from salus.engines.replica import NotFoundError, Replica, StoredBlock
+from salus.engines.replica import Replica
 from salus.machine.admission import Submitted, read
 from salus.machine.block import ACCEPTED
 from salus.machine.errors import TooLargeError

@@ -21,7 +21,8 @@ from salus.engines.cometbft.frames import Frames, framed
 from salus.engines.cometbft.sockets import connected, listening
 from salus.engines.engine import Engine, Inclusion
 from salus.engines.follower import Follower
-from salus.engines.replica import Replica, StoredBlock
+from salus.engines.layout import StoredBlock
+from salus.engines.replica import Replica
 from salus.engines.trace import Trace, carried, carrying, sound
 
 LINK_SOCKET: Final = "link.sock"

@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 
 from salus.core.ids import SECOND_MS, Height
 from salus.engines.cometbft.founding import EVIDENCE_AGE_BLOCKS, EVIDENCE_AGE_S
-from salus.engines.replica import NotFoundError, Replica
+from salus.engines.ledger_copy import NotFoundError
+from salus.engines.replica import Replica
 
 
 def retain_height(
