@@ -1,0 +1,5 @@
+"""`salus bench network`: four members as processes of this machine, CometBFT between them.
+
+`processes` starts and counts them, `load` makes transactions and hands them over, `ordering` and `floor` measure our
+ledger and CometBFT's own kvstore under the same load, `wire` what people feel; `measuring` is the whole.
+"""
