@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from salus.cli.bench import sealing
 from salus.cli.bench.command import MODULES, bench, run
 from salus.cli.bench.figures import Options, Outcome
+from tests.support.apart import needs_cometbft
 
 SHORT = Options(short=True, patients=2)
 TARGETS = {
@@ -22,7 +23,15 @@ TARGETS = {
     "verify": {"receipts_per_s"},
     "size": {"full_batches_bytes_per_record", "bytes_per_consent_change"},
     "wire": set(),
+    "network": {
+        "kvstore_ratio",
+        "stock_kvstore_ratio",
+        "finality_20_p50_ms",
+        "finality_20_p95_ms",
+        "finality_half_p95_ms",
+    },
 }
+ALL = [pytest.param(name, marks=[needs_cometbft] if name == "network" else []) for name in MODULES]
 
 
 def command() -> typer.Typer:
@@ -41,7 +50,7 @@ def test_every_measurement_has_its_targets_named_here() -> None:
     assert TARGETS.keys() == MODULES.keys()
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", ALL)
 def test_a_short_measurement_answers_in_the_shape_that_is_kept(name: str) -> None:
     outcome = run(name, SHORT)
     shown = json.loads(json.dumps(outcome.as_json()))

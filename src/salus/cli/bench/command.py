@@ -29,6 +29,7 @@ MODULES = {
     "verify": "verifying",
     "size": "sizing",
     "wire": "wiring",
+    "network": "network.measuring",
 }
 ALL = "all"
 

@@ -9,6 +9,7 @@ import asyncio
 import os
 import shutil
 import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +19,8 @@ BINARY_VARIABLE: Final = "SALUS_COMETBFT"
 STOP_S: Final = 5.0  # For CometBFT to end by itself before it is killed, which costs it nothing.
 LOG_FILE: Final = "cometbft.log"
 LOG_BYTES_MAX: Final = 16 << 20
-_NAMES: Final = ("salus-engine", "cometbft")  # Our own main first: it does not spin (`engine/` in the repository).
+OUR_MAIN: Final = "salus-engine"  # Does not spin; it is tried first (`engine/` in the repository).
+STOCK: Final = "cometbft"
 
 
 class NoEngineError(UnavailableError):
@@ -44,13 +46,24 @@ def find_binary() -> Path:
         if os.access(named, os.X_OK) and Path(named).is_file():
             return Path(named).resolve()
         raise NoEngineError(named=BINARY_VARIABLE)
-    for name in _NAMES:
-        for folder in _folders():
-            if os.access(folder / name, os.X_OK):
-                return folder / name
-        if found := shutil.which(name):
-            return Path(found)
+    for name in (OUR_MAIN, STOCK):
+        with suppress(NoEngineError):
+            return find_named(name)
     raise NoEngineError
+
+
+def find_named(name: str) -> Path:
+    """Where one of the two binaries is: beside this Python, in the search path, or in Go's folder.
+
+    Raises:
+        NoEngineError: nowhere.
+    """
+    for folder in _folders():
+        if os.access(folder / name, os.X_OK):
+            return folder / name
+    if found := shutil.which(name):
+        return Path(found)
+    raise NoEngineError(named=name)
 
 
 def _folders() -> list[Path]:

@@ -9,7 +9,6 @@ import os
 from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,8 @@ from salus.cli.bench.network.load import TX_BYTES, Network, Way
 from salus.cli.bench.network.ordering import CHAIN, MEMBERS
 from salus.cli.bench.network.processes import started, until
 from salus.core.errors import UnavailableError
-from salus.engines.cometbft.config import EngineSettings, make_node_key, rpc_address, write_config
-from salus.engines.cometbft.rpc import CometRpc, EngineSaidError
+from salus.engines.cometbft.config import EngineSettings, rpc_address, write_config
+from salus.engines.cometbft.rpc import CometRpc
 from salus.engines.cometbft.unit import ENGINE_FOLDER
 from salus.node.folder import found_apart, member_folder, usual_names
 from salus.node.keys import load_secrets
@@ -40,7 +39,9 @@ async def kvstores(folder: Path, binary: Path) -> AsyncIterator[Network]:
             seed = load_secrets(place / "keys").validator.seed
             write_config(place / ENGINE_FOLDER, genesis, name, seed, settings)
             words = (str(binary), "start", "--home", ".")
-            running.append(await stack.enter_async_context(started(words, folder / f"{name}.log", folder=place / ENGINE_FOLDER)))
+            running.append(
+                await stack.enter_async_context(started(words, folder / f"{name}.log", folder=place / ENGINE_FOLDER))
+            )
             rpcs.append(CometRpc(rpc_address(place / ENGINE_FOLDER, settings)))
             stack.callback(rpcs[-1].close)
         await until(lambda: _all_order(rpcs), running)
@@ -56,15 +57,20 @@ class Blocks:
     def __init__(self, rpc: CometRpc) -> None:
         self._rpc = rpc
         self._waiting: dict[bytes, asyncio.Future[None]] = {}
+        self._awaited = asyncio.Event()
 
     def wait_for(self, tx: bytes) -> "asyncio.Future[None]":
         """Done once a block holds it."""
+        self._awaited.set()
         return self._waiting.setdefault(tx, asyncio.get_running_loop().create_future())
 
     async def look(self) -> None:
-        """Read one block after the other, until cancelled."""
+        """Read one block after the other while somebody waits, until cancelled."""
         height = 1
         while True:
+            if not self._waiting:
+                self._awaited.clear()
+                await self._awaited.wait()
             try:
                 said = await self._rpc.call("block", height=str(height))
             except UnavailableError:

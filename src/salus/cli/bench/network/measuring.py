@@ -1,0 +1,117 @@
+"""`network`: four members as processes of this machine, CometBFT between them, callers on the same cores.
+
+Our ledger and CometBFT's kvstore run side by side and take turns under the same load, so that whatever else the machine
+does meanwhile falls on both; what is compared with the floor is the median of the rounds' ratios. Processor time is
+that of all processes of four members, and does not depend on who else wants the cores.
+"""
+
+import asyncio
+import tempfile
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from salus.cli.bench.figures import Figure, Options, Outcome, at_least, at_most, percentile
+from salus.cli.bench.network.floor import kvstores
+from salus.cli.bench.network.load import Load, Network, at_rate, saturated
+from salus.cli.bench.network.ordering import ledgers
+from salus.engines.cometbft.supervisor import OUR_MAIN, STOCK, find_named
+
+NAME = "network"
+TARGETS = {
+    "kvstore_ratio": at_least(0.40),
+    "stock_kvstore_ratio": at_least(0.30),
+    "finality_20_p50_ms": at_most(60),
+    "finality_20_p95_ms": at_most(160),
+    "finality_half_p95_ms": at_most(200),
+}
+QUIET_PER_S = 20
+
+Figures = dict[str, Figure]
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much of what."""
+
+    callers: int = 1_000
+    warm_txs: int = 2_000
+    round_txs: int = 4_000
+    rounds: int = 3
+    quiet_s: int = 15
+    half_s: int = 8
+
+
+SHORT = Sizes(callers=16, warm_txs=16, round_txs=64, rounds=1, quiet_s=1, half_s=1)
+
+
+def measure(options: Options) -> Outcome:
+    """`short` shows that each figure can be had."""
+    return asyncio.run(_measure(options.folder, SHORT if options.short else Sizes()))
+
+
+async def _measure(folder: Path | None, sizes: Sizes) -> Outcome:
+    figures: Figures = {}
+    floors: Figures = {}
+    with tempfile.TemporaryDirectory(prefix="salus-bench-", dir=folder) as name:
+        for prefix, binary in (("", OUR_MAIN), ("stock_", STOCK)):
+            more, bare = await _ordered(Path(name) / binary, find_named(binary), sizes, quiet=binary == OUR_MAIN)
+            figures |= {prefix + key: value for key, value in more.items()}
+            floors |= {prefix + key: value for key, value in bare.items()}
+    return Outcome(NAME, figures, TARGETS, floors)
+
+
+async def _ordered(place: Path, binary: Path, sizes: Sizes, *, quiet: bool) -> tuple[Figures, Figures]:
+    """Both networks on one binary: saturated in turn, then ours at two rates."""
+    async with AsyncExitStack() as stack:
+        ours = await stack.enter_async_context(ledgers(place / "ours", binary))
+        bare = await stack.enter_async_context(kvstores(place / "kvstore", binary))
+        ours_loads, bare_loads = await _in_turn(ours, bare, sizes)
+        figures, floors = _rates("", ours_loads), _rates("kvstore_", bare_loads)
+        pairs = zip(ours_loads, bare_loads, strict=True)
+        figures["kvstore_ratio"] = round(median(own.per_s / floor.per_s for own, floor in pairs), 3)
+        figures["kvstore_cpu_ratio"] = round(_cpu_s(bare_loads) / _cpu_s(ours_loads), 3)
+        if quiet:
+            half_per_s = median(load.per_s for load in ours_loads) / 2
+            figures |= await _finality("finality_20", ours, QUIET_PER_S, sizes.quiet_s)
+            floors |= await _finality("kvstore_finality_20", bare, QUIET_PER_S, sizes.quiet_s)
+            figures |= await _finality("finality_half", ours, half_per_s, sizes.half_s)
+    return figures, floors
+
+
+async def _in_turn(ours: Network, bare: Network, sizes: Sizes) -> tuple[list[Load], list[Load]]:
+    loads: tuple[list[Load], list[Load]] = [], []
+    for network in (ours, bare):
+        await saturated(network, sizes.callers, sizes.warm_txs)
+    for _ in range(sizes.rounds):
+        for network, found in zip((ours, bare), loads, strict=True):
+            found.append(await saturated(network, sizes.callers, sizes.round_txs))
+    return loads
+
+
+def _rates(prefix: str, loads: list[Load]) -> Figures:
+    txs = sum(len(load.waits_ms) for load in loads)
+    assert not any(load.refused for load in loads), "Something was refused."
+    used: Mapping[str, float] = {kind: sum(load.processor_s[kind] for load in loads) for kind in loads[0].processor_s}
+    return {
+        f"{prefix}txs_per_s": round(median(load.per_s for load in loads)),
+        f"{prefix}tx_bytes": round(sum(load.sizes_bytes for load in loads) / txs),
+        **{f"{prefix}{kind}_cpu_s_per_1000_txs": round(1_000 * seconds / txs, 3) for kind, seconds in used.items()},
+    }
+
+
+def _cpu_s(loads: list[Load]) -> float:
+    """Processor time of everybody, for one transaction."""
+    return sum(sum(load.processor_s.values()) for load in loads) / sum(len(load.waits_ms) for load in loads)
+
+
+async def _finality(name: str, network: Network, per_s: float, seconds: int) -> Figures:
+    load = await at_rate(network, per_s, max(4, round(per_s * seconds)))
+    return {
+        f"{name}_p50_ms": round(percentile(load.waits_ms, 50), 1),
+        f"{name}_p95_ms": round(percentile(load.waits_ms, 95), 1),
+        f"{name}_max_ms": round(max(load.waits_ms), 1),
+        f"{name}_txs": len(load.waits_ms),
+    }
