@@ -7,7 +7,9 @@ import pytest
 
 from salus.cli.home import found_home
 from salus.cli.main import main
-from salus.cli.status import CHECKS, COLUMNS, Status, judged, read_figures, status_from
+from salus.cli.status import COLUMNS, row
+from salus.node.observing.findings import KINDS
+from salus.node.observing.judging import CHECKS, Status, judged, read_figures, status_from
 from tests.cli.test_up import up
 
 GOOD = """
@@ -26,11 +28,13 @@ MERCY = [("mercy", "keeper")]
 def test_a_check_that_does_not_hold_is_said_with_what_to_do(check: str) -> None:
     found = judged(MERCY, read_figures(GOOD + f'salus_ready{{check="{check}",member="mercy",part="keeper"}} 0\n'), {})
     assert not found.is_ready
-    assert [(one.what, one.to_do) for one in found.wrong] == [CHECKS[check]]
+    assert [one.code for one in found.wrong] == [CHECKS[check]]
+    assert found.wrong[0].what == KINDS[CHECKS[check]].says
+    assert found.wrong[0].to_do
 
 
 def test_a_part_that_does_not_answer_is_not_ready() -> None:
-    found = judged(MERCY, read_figures(""), {("mercy", "keeper"): "nothing answers"})
+    found = judged(MERCY, read_figures(""), {("mercy", "keeper"): 7102})
     assert not found.is_ready
     assert "logs/keeper-mercy.log" in found.wrong[0].to_do
 
@@ -54,7 +58,7 @@ def test_a_part_that_serves_is_shown_with_its_figures() -> None:
     found = judged(MERCY, read_figures(GOOD), {})
     assert found.is_ready
     assert found.wrong == ()
-    shown = dict(zip(COLUMNS, found.rows[0], strict=True))
+    shown = dict(zip(COLUMNS, row(found.parts[0]), strict=True))
     assert (shown["ready"], shown["height"], shown["age"], shown["MiB"]) == ("yes", "40", "4 s", "2.0")
     assert shown["version"] == "0.1.0"
     assert status_from(json.loads(json.dumps(found.as_json))) == found

@@ -10,7 +10,7 @@ from salus.cli.output import Output, OwnStreams, own_screen
 
 if TYPE_CHECKING:
     from salus.cli.home import Home
-    from salus.cli.status import Status
+    from salus.node.observing.judging import Status
 
 Once = Annotated[bool, typer.Option("--once", help="Show it once, also on a terminal.")]
 LOOK_EVERY_S = 2.0
@@ -53,22 +53,24 @@ def status(home: HomeFolder = None, once: Once = False, as_json: AsJson = False)
 def _looked(folder: Path) -> "Status":
     import asyncio
 
-    from salus.cli.status import Status, Wrong, status_apart
     from salus.node.folder import is_apart, read_genesis
+    from salus.node.observing.asking import asked
+    from salus.node.observing.findings import found
+    from salus.node.observing.judging import Status
 
     read_genesis(folder)
     if is_apart(folder):
-        return asyncio.run(status_apart(folder))
-    return _through_socket(folder) or Status((), (Wrong("", "", "no network is up in this folder", "salus up"),))
+        return asyncio.run(asked(folder)).status
+    return told_by_socket(folder) or Status((), (found("network.down"),))
 
 
-def _through_socket(folder: Path) -> "Status | None":
+def told_by_socket(folder: Path) -> "Status | None":
     """Of a network in one process, as it says itself; None where it is not up."""
     import json
 
     from salus.cli.output import Kept, Screen
     from salus.cli.socket import forwarded
-    from salus.cli.status import status_from
+    from salus.node.observing.judging import status_from
 
     said = Kept()
     code = forwarded(folder, ["status", "--json", "--home", str(folder)], said, Screen(folder=Path.cwd()))
@@ -76,10 +78,10 @@ def _through_socket(folder: Path) -> "Status | None":
 
 
 def _show(found: "Status", output: Output) -> None:
-    from salus.cli.status import COLUMNS
+    from salus.cli.status import COLUMNS, row
 
     if found.parts:
-        output.table(COLUMNS, found.rows)
+        output.table(COLUMNS, [row(part) for part in found.parts])
     for one in found.wrong:
         whose = f"{one.member}'s {one.part}: " if one.member else ""
         output.say(f"{whose}{one.what}. {one.to_do}")

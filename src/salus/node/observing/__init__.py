@@ -7,6 +7,9 @@
     families.py   every figure with its name, its labels and what it means
     figures.py    figures worked out when somebody asks, from what is there
     operating.py  the operator's port of one process
+    findings.py   what may be found wrong, each kind with what to do
+    asking.py     asks the processes of a folder for their figures
+    judging.py    how each part stands by its figures
 
 Start with `operating.py`. Labels are bounded: members, parts, codes; never an id of a person, a subject or a request.
 """

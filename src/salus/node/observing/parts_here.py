@@ -1,8 +1,8 @@
 """Fills an `Operating` with what runs in a process: a ledger unit, a keeper, gateways, or a whole network.
 
-Readiness, part by part: a ledger's engine answers and has caught up; a keeper's view is fresh, its store can be read
-and its log's root is not overdue; a gateway's view is fresh and its outbox moves. Members of one process come and go:
-what runs there is asked for anew each time.
+Readiness, part by part: a ledger's engine answers and has caught up, and in one process came to the others' result; a
+keeper's view is fresh, its store can be read and its log's root is not overdue; a gateway's view is fresh and its
+outbox moves. Members of one process come and go: what runs there is asked for anew each time.
 """
 
 import asyncio
@@ -159,6 +159,7 @@ def _of_member(network: Network, member: Member) -> Iterator[Source]:
 def _checks_of_member(network: Network, member: Member) -> Iterator[Named]:
     clock = network.settings.clock
     yield (member.name, "ledger"), "engine_runs", lambda: network.failure is None
+    yield (member.name, "ledger"), "agrees", lambda: member.name not in network.engine.halted
     yield from _of_keeper_side(member.keeping, member.ledger, clock)
     yield from _of_gateway_side(member, clock)
 
