@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import typer
 
-from salus.cli.commands import consent, governance, ledger, network, patients, records, status
+from salus.cli.commands import consent, doctor, governance, ledger, network, patients, records, status
 from salus.cli.told import INTERRUPTED, USAGE
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app = typer.Typer(
 )
 network.add_to(app)
 status.add_to(app)
+doctor.add_to(app)
 patients.add_to(app)
 consent.add_to(app)
 records.add_to(app)

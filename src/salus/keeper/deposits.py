@@ -164,15 +164,8 @@ class Deposits:
         return [(author, batch_id) for author, batch_id, *roots in rows if self._is_final(author, batch_id, *roots)]
 
     def blobs_in(self, author: MemberId, batch_id: BatchId) -> list[Digest]:
-        """Digests of all ciphertext of a batch, as its headers name them."""
-        query = sa.select(HOLDINGS.c.tag, HOLDINGS.c.root, HOLDINGS.c.share_root, HOLDINGS.c.wrapped)
-        where = (HOLDINGS.c.author == author, HOLDINGS.c.batch_id == batch_id)
-        digests: list[Digest] = []
-        for tag, root, share_root, wrapped in self._store.connection.execute(query.where(*where)).all():
-            data = self._store.unwrapped(tag, wrapped, _context(author, batch_id, root, share_root))
-            for entry in reopen(Holding, data).entries:
-                digests += reopen(Header, entry.header).blobs
-        return digests
+        """See `blobs_held`."""
+        return blobs_held(self._store, author, batch_id)
 
     def drop_expired(self) -> int:
         """Forget deposits whose batch did not become final in time; how many. Looks at those that still wait alone."""
@@ -341,6 +334,18 @@ def check_shares(shares: BatchShares, seats: int) -> tuple[BySubject, Levels, Le
     if row_tree[-1] != shares.share_root:
         raise InconsistentDealerError(reason="share hashes do not lead to the share root")
     return by_subject, leaf_tree, row_tree
+
+
+def blobs_held(store: SubjectStore, author: MemberId, batch_id: BatchId) -> list[Digest]:
+    """Digests of all ciphertext of a batch, as its headers name them."""
+    query = sa.select(HOLDINGS.c.tag, HOLDINGS.c.root, HOLDINGS.c.share_root, HOLDINGS.c.wrapped)
+    where = (HOLDINGS.c.author == author, HOLDINGS.c.batch_id == batch_id)
+    digests: list[Digest] = []
+    for tag, root, share_root, wrapped in store.connection.execute(query.where(*where)).all():
+        data = store.unwrapped(tag, wrapped, _context(author, batch_id, root, share_root))
+        for entry in reopen(Holding, data).entries:
+            digests += reopen(Header, entry.header).blobs
+    return digests
 
 
 def _context(author: MemberId, batch_id: BatchId, root: Digest, share_root: Digest) -> bytes:

@@ -49,7 +49,7 @@ def prepare(
     Raises:
         FormatError: it is of a newer format, or of one from which no step leads here.
     """
-    found = _format_of(connection)
+    found = format_of(connection)
     if (found is not None and any(step not in steps for step in range(found, newest))) or (found or 0) > newest:
         raise FormatError(found=found or 0, expected=newest)
     begin(connection, immediate=found != newest)
@@ -79,7 +79,8 @@ def begin(connection: Connection, *, immediate: bool = False) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def _format_of(connection: Connection) -> int | None:
+def format_of(connection: Connection) -> int | None:
+    """The form that a database says it has; None where it is new."""
     if not sa.inspect(connection).has_table(_META.name):
         return None
     value = connection.execute(sa.select(_META.c.value).where(_META.c.name == FORMAT_NAME)).scalar()

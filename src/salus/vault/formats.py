@@ -39,12 +39,12 @@ def prepare(storage: Storage, steps: Mapping[int, Step] = STEPS, newest: int = F
         VaultFormatError: it is of a newer format, or of one from which no step leads here.
         StorageError: the storage is away.
     """
-    found = _format_of(storage)
+    found = format_of(storage)
     if found is None:
         has_packs = next(iter(storage.list("packs")), None) is not None
         if not has_packs and storage.create(NAME, b"%d\n" % newest):
             return
-        found = _format_of(storage) or 1
+        found = format_of(storage) or 1
     if found > newest or any(step not in steps for step in range(found, newest)):
         raise VaultFormatError(found=found, expected=newest)
     for step in range(found, newest):
@@ -53,7 +53,8 @@ def prepare(storage: Storage, steps: Mapping[int, Step] = STEPS, newest: int = F
         storage.put(NAME, b"%d\n" % newest)
 
 
-def _format_of(storage: Storage) -> int | None:
+def format_of(storage: Storage) -> int | None:
+    """The form that a storage says it has; None where it says none: it is new, or first light's."""
     data = storage.read(NAME, 0, _BYTES_MAX)
     if data is None:
         return None

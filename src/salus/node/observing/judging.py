@@ -14,6 +14,7 @@ PARTS = ("ledger", "keeper", "gateway")
 BEHIND_MAX = 20  # Blocks. A member that is further behind than this is told of.
 QUIET_S = 45.0  # Three heartbeats: an engine that decides something has made a block meanwhile.
 RENEWAL_OVERDUE_S = 86_400.0
+OUTBOX_S_MAX = 600.0  # How long a final batch may lack a seat.
 CHECKS: Mapping[str, str] = {  # A check of readiness (`parts_here.py`), and the finding where it does not hold.
     "engine_answers": "engine.no_answer",
     "engine_runs": "engine.stopped",

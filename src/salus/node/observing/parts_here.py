@@ -36,11 +36,11 @@ from salus.node.observing.figures import (
     of_wire,
     outbox_age_s,
 )
+from salus.node.observing.judging import OUTBOX_S_MAX
 from salus.node.observing.operating import EngineWord, Named, Operating
 from salus.node.observing.watching import WatchedEngine
 
 FRESH_MS = MINUTE_MS  # As keepers have it: an older view releases nothing.
-OUTBOX_S_MAX = 600.0
 SIZES_EVERY_S = 60.0
 STORES = {  # What lies in a member's folder, by whose it is. Stores elsewhere are watched where they are.
     "ledger": (LEDGER_FOLDER, ENGINE_FOLDER),
