@@ -25,8 +25,10 @@ from salus.node.http.places import Part, places_of
 from salus.node.http.server import Server
 from salus.node.http.trust import Trust, pins_of
 from salus.node.keeper_side import KeeperSide
-from salus.node.keys import Secrets, load_secrets
+from salus.node.keyring import KeyRing
+from salus.node.keys import KEYS_FOLDER, Secrets
 from salus.node.observing.watching import WatchedDoor, WatchedEngine, WatchedTransport
+from salus.node.renewing import tend_tls
 from salus.node.settings import Settings
 from salus.node.site import Site, host_and_port, read_site
 from salus.node.sponsor import LedgerSponsor
@@ -43,7 +45,7 @@ class Attached:
     member: MemberId
     folder: Path
     site: Site
-    secrets: Secrets
+    ring: KeyRing
     ledger: Follower
     engine: LinkEngine
     trust: Trust
@@ -73,8 +75,21 @@ class Attached:
         await server.start(*host_and_port(address))
         return server
 
+    async def tend_keys(self) -> bool:
+        """See to the ring, and to the TLS key's age, in one process of a member; whether something was due.
+
+        Raises:
+            SalusError: as `renewing.tend_tls`.
+        """
+        self.ring.tend()
+        servers = (self.site.keeper, self.site.gateway)
+        return await tend_tls(
+            self.folder / KEYS_FOLDER, self.ledger.state, self.member, self.sponsor, self.trust, servers
+        )
+
     async def close(self) -> None:
         """Let go of the wire, then of the ledger."""
+        self.ring.close()
         await self.transport.close()
         self.following.cancel()
         await asyncio.gather(self.following, return_exceptions=True)
@@ -87,7 +102,7 @@ class Attached:
         return (
             self.member,
             self.folder,
-            self.secrets,
+            self.ring.secrets,
             self.ledger,
             WatchedTransport(self.transport, self.member, self.door.part),
             self.sponsor,
@@ -107,17 +122,19 @@ async def attach(
     """
     genesis = genesis or read_genesis(home)
     folder = member_folder(home, member)
-    site, secrets, clock = read_site(folder), load_secrets(folder / "keys"), settings.clock
+    site, clock = read_site(folder), settings.clock
     ledger = await _opened(member, genesis, folder / LEDGER_FOLDER)
+    ring = KeyRing(folder / KEYS_FOLDER, ledger, part, clock)
     engine = LinkEngine(folder / LINK_SOCKET, read_receipt)
     following = asyncio.create_task(follow(ledger, folder / LINK_SOCKET))
     hosts = tuple({host_and_port(address)[0] for address in (site.keeper, site.gateway)})
-    trust = Trust(member, secrets.tls, pins_of(ledger), clock, hosts)
+    trust = Trust(member, ring.tls, pins_of(ledger), clock, hosts)
+    ring.show(trust)
     transport = HttpTransport(member, ledger.chain, trust, places_of(ledger))
     watched, door = WatchedEngine(engine, member, part), WatchedDoor(Door(), member, part)
-    sponsor = LedgerSponsor(member, ledger.chain, secrets.ledger, watched, ledger, clock)
+    sponsor = LedgerSponsor(member, ledger.chain, ring.secrets.ledger, watched, ledger, clock)
     return Attached(
-        member, folder, site, secrets, ledger, engine, trust, transport, sponsor, settings, door, watched, following
+        member, folder, site, ring, ledger, engine, trust, transport, sponsor, settings, door, watched, following
     )
 
 

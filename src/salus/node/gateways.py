@@ -116,8 +116,9 @@ class Gateways:
     async def tend(self) -> list[Tended]:
         """One round of housekeeping at every gateway here."""
         done: list[Tended] = []
-        for side in self.members:
+        for attached, side in zip(self._attached, self.members, strict=True):
             try:
+                await attached.tend_keys()
                 done.append(await side.tend())
             except SalusError as error:
                 say_error(error, member=side.name)

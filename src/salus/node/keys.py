@@ -1,19 +1,33 @@
-"""A member's secret keys: one file per duty in its folder, readable by its owner alone, never in a database."""
+"""A member's secret keys: one file per duty in its folder, readable by its owner alone, never in a database.
 
+    keys/<duty>          in use
+    keys/next/<duty>     waits until the ledger names it
+    keys/before/<duty>   opens what was sealed to it before another took its place; destroyed when `KEPT_MS` is over
+
+A member's processes share the folder: whoever moves keys in it holds `keys/lock`.
+"""
+
+import fcntl
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from salus.contracts.members.messages import MemberKeys
 from salus.core.errors import IntegrityError, UnavailableError
+from salus.core.ids import DAY_MS, HOUR_MS, TimeMs
 from salus.crypto.hpke import OpeningKey
 from salus.crypto.signatures import SigningKey
 
 SECRET_BYTES = 32
 PUBLIC_DUTIES = ("ledger", "validator", "keeper", "sealing", "gateway", "tls")  # Their keys stand on the ledger.
-STAGED = "next"  # Where new keys wait for the members' decision.
 DUTIES = (*PUBLIC_DUTIES, "keeper-kek", "gateway-kek")
+KEYS_FOLDER = "keys"  # In a member's folder.
+STAGED = "next"
+BEFORE = "before"
+KEPT_MS = {"sealing": HOUR_MS, "gateway": 31 * DAY_MS}  # For envelopes on their way; for links that wait 30 days.
+_LOCK = "lock"
 
 
 class KeyFileError(IntegrityError):
@@ -91,46 +105,114 @@ def _secrets(seeds: Mapping[str, bytes]) -> Secrets:
     )
 
 
-def stage_secrets(folder: Path, duties: Sequence[str], chance: Callable[[int], bytes] = os.urandom) -> Secrets:
+def stage_secrets(
+    folder: Path,
+    duties: Sequence[str],
+    chance: Callable[[int], bytes] = os.urandom,
+    is_spent: Callable[[bytes], bool] = lambda _: False,
+) -> Secrets:
     """Make new keys for some duties beside those in use; the member's keys as they would be with them.
 
-    Staged keys are used by nobody until `settle_secrets` finds them on the ledger. Staging again keeps those there are.
+    Staged keys are used by nobody until `settle_secrets` finds them on the ledger. Staging again keeps those there are,
+    but for public keys that are spent: the ledger knows them already, and takes none twice.
 
     Raises:
         FolderError: the folder cannot be written.
         KeyFileError: a key is missing or damaged.
     """
     beside = folder / STAGED
-    try:
-        beside.mkdir(exist_ok=True, mode=0o700)
-        for duty in duties:
-            if not (beside / duty).exists():
-                write_secret(beside / duty, chance(SECRET_BYTES))
-    except OSError as error:
-        raise FolderError(reason=error.strerror or type(error).__name__) from None
-    return _secrets({duty: _read(beside / duty if duty in duties else folder / duty, duty) for duty in DUTIES})
+    with _alone(folder):
+        try:
+            beside.mkdir(exist_ok=True, mode=0o700)
+            for duty in duties:
+                held = staged_public(folder, duty)
+                if held is None or is_spent(held):
+                    write_secret(beside / duty, chance(SECRET_BYTES), replace=True)
+        except OSError as error:
+            raise FolderError(reason=error.strerror or type(error).__name__) from None
+        return _secrets({duty: _read(beside / duty if duty in duties else folder / duty, duty) for duty in DUTIES})
 
 
-def settle_secrets(folder: Path, keys: MemberKeys) -> Secrets:
+def staged_public(folder: Path, duty: str) -> bytes | None:
+    """The public half of a key that waits; None where none does.
+
+    Raises:
+        KeyFileError: it is damaged.
+    """
+    path = folder / STAGED / duty
+    return _public(duty, _read(path, duty)) if path.exists() else None
+
+
+def staged_tls(folder: Path) -> SigningKey:
+    """The TLS key that waits. Raises KeyFileError where it is missing or damaged."""
+    return SigningKey(_read(folder / STAGED / "tls", "tls"))
+
+
+def settle_secrets(folder: Path, keys: MemberKeys, duties: Sequence[str] = PUBLIC_DUTIES) -> Secrets:
     """A member's keys as the ledger has them: staged ones that it names take the place of those before, for good.
+
+    Only for these duties, where others are another process's to move.
 
     Raises:
         FolderError: the folder cannot be written.
         KeyFileError: a key is missing or damaged.
     """
-    held = load_secrets(folder)
-    for duty in PUBLIC_DUTIES:
-        staged = folder / STAGED / duty
-        if getattr(held.public, duty) == getattr(keys, duty) or not staged.exists():
-            continue
-        seeds = {name: _read(folder / name, name) for name in DUTIES} | {duty: _read(staged, duty)}
-        if getattr(_secrets(seeds).public, duty) == getattr(keys, duty):
-            try:
-                write_secret(folder / duty, seeds[duty], replace=True)
-                staged.unlink()
-            except OSError as error:
-                raise FolderError(reason=error.strerror or type(error).__name__) from None
-    return load_secrets(folder)
+    with _alone(folder):
+        held = load_secrets(folder)
+        for duty in duties:
+            wanted = getattr(keys, duty)
+            if getattr(held.public, duty) != wanted and staged_public(folder, duty) == wanted:
+                try:
+                    _settle(folder, duty)
+                except OSError as error:
+                    raise FolderError(reason=error.strerror or type(error).__name__) from None
+        return load_secrets(folder)
+
+
+def _settle(folder: Path, duty: str) -> None:
+    """Put a staged key in its place. What still opens something goes aside first; other old keys are no more."""
+    if duty in KEPT_MS:
+        (folder / BEFORE).mkdir(exist_ok=True, mode=0o700)
+        write_secret(folder / BEFORE / duty, _read(folder / duty, duty), replace=True)
+    staged = folder / STAGED / duty
+    write_secret(folder / duty, _read(staged, duty), replace=True)
+    staged.unlink()
+
+
+def opener_before(folder: Path, duty: str, now: TimeMs) -> OpeningKey | None:
+    """The opening key that this duty had before, for what was sealed to it; destroyed here once its time is over.
+
+    Raises:
+        FolderError: the folder cannot be written.
+        KeyFileError: it is damaged.
+    """
+    path = folder / BEFORE / duty
+    if not path.exists():
+        return None
+    with _alone(folder):
+        if path.exists() and now - path.stat().st_mtime_ns // 1_000_000 >= KEPT_MS[duty]:
+            path.unlink()
+        return OpeningKey(_read(path, duty)) if path.exists() else None
+
+
+def _public(duty: str, seed: bytes) -> bytes:
+    return OpeningKey(seed).public if duty in KEPT_MS else SigningKey(seed).public
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock: of two processes that see a new block, one moves the keys and the other finds them moved.
+
+    Raises:
+        FolderError: the folder cannot be written.
+    """
+    try:
+        descriptor = os.open(folder / _LOCK, os.O_WRONLY | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise FolderError(reason=error.strerror or type(error).__name__) from None
+    with os.fdopen(descriptor, "wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def write_secret(path: Path, data: bytes, *, replace: bool = False) -> None:

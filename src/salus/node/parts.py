@@ -26,6 +26,7 @@ from salus.node.attached import attach
 from salus.node.folder import member_folder, read_genesis
 from salus.node.http.places import Part
 from salus.node.keeper_side import KeeperSide
+from salus.node.keyring import KeyRing
 from salus.node.keys import load_secrets
 from salus.node.observing.logs import Logs, say_error, watch_loop
 from salus.node.observing.logs import begin as begin_log
@@ -77,7 +78,7 @@ async def run_keeper(here: Operating, home: Path, member: MemberId, stop: asynci
         side = attached.keeper_side()
         server = await attached.serve(side, attached.site.keeper)
         show_keeper(here, attached, side, server)
-        tending = asyncio.create_task(_tend_for_ever(side, settings.tend_every_s or 1.0))
+        tending = asyncio.create_task(_tend_for_ever(attached.ring, side, settings.tend_every_s or 1.0))
         try:
             async with here.listening(attached.site.keeper_operator):
                 return await _until(stop, _ended(attached.following))
@@ -105,9 +106,10 @@ async def _ended(task: "asyncio.Task[None]") -> BaseException:
     return task.exception() or RuntimeError("it ended by itself")
 
 
-async def _tend_for_ever(side: KeeperSide, every_s: float) -> None:
+async def _tend_for_ever(ring: KeyRing, side: KeeperSide, every_s: float) -> None:
     while True:
         try:
+            ring.tend()
             await side.tend()
         except SalusError as error:
             say_error(error)

@@ -34,9 +34,10 @@ from salus.contracts.members.messages import (
     Vote,
 )
 from salus.contracts.members.statements import joining, prove, replacing
-from salus.contracts.members.tables import COMMITTEES, PACKS, Member, Proposal
+from salus.contracts.members.tables import COMMITTEES, KEYS, PACKS, Member, Proposal
 from salus.core.ids import CommitteeId, Digest, Height, MemberId, ProposalId
 from salus.core.wire import replace
+from salus.crypto.digests import digest
 from salus.node.folder import PACKS_FOLDER
 from salus.node.keys import PUBLIC_DUTIES, FolderError, Secrets, load_secrets, make_secrets, stage_secrets
 from salus.node.network import Network
@@ -172,7 +173,10 @@ def rekeying(home: Home, name: str, duties: Sequence[str]) -> ReplaceKeys:
         FolderError: its folder cannot be written.
     """
     member, version = home.member(name), entry_of(home, name).version
-    secrets = stage_secrets(member.folder / "keys", duties or PUBLIC_DUTIES)
+    state = state_of(home)
+    secrets = stage_secrets(
+        member.folder / "keys", duties or PUBLIC_DUTIES, is_spent=lambda public: KEYS.has(state, digest(public))
+    )
     keys = secrets.public
     statement = replacing(chain=home.network.genesis.chain, member=member.name, version=version, keys=keys)
     return ReplaceKeys(member=member.name, version=version, keys=keys, proof=_proof(statement, secrets))

@@ -442,6 +442,11 @@ def _propose(make: Make, as_: str, at: int, home: Path | None, as_json: bool) ->
 
 
 def _tell(output: Output, standing: "Standing", tx_id: "Digest") -> None:
+    output.result({**tell_standing(output, standing), "tx_id": tx_id.hex()})
+
+
+def tell_standing(output: Output, standing: "Standing") -> dict[str, object]:
+    """Say how a proposal stands; the same as plain data."""
     proposal, shown = standing.proposal, standing.proposal_id.hex()[:_ID_SHOWN]
     output.say(f"Proposal {shown}: " + "; ".join(_said(change) for change in proposal.changes) + ".")
     counts = f"{len(proposal.approvals)} yes and {len(proposal.rejections)} no of {standing.members} members"
@@ -451,7 +456,7 @@ def _tell(output: Output, standing: "Standing", tx_id: "Digest") -> None:
         output.say(f"It is accepted, with {counts}, and waits for block {proposal.activate_at}.")
     else:
         output.say(f"It is {proposal.standing.value}, with {counts}.")
-    output.result({**_shown(standing), "tx_id": tx_id.hex()})
+    return _shown(standing)
 
 
 def _said(change: "Change") -> str:

@@ -10,7 +10,7 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from salus.contracts.members.reads import member_of, members_of
+from salus.contracts.members.reads import members_of, tls_keys_of
 from salus.core.clock import Clock
 from salus.core.errors import MalformedError
 from salus.core.ids import Height, MemberId, PublicKey, TimeMs
@@ -32,12 +32,7 @@ class Pins:
 
 def pins_of(view: View) -> Pins:
     """What a member's own final state says."""
-
-    def keys_of(member: MemberId) -> tuple[PublicKey, ...]:
-        entry = member_of(view.state, member)
-        return () if entry is None else (entry.keys.tls,)
-
-    return Pins(lambda: members_of(view.state), keys_of, lambda: view.height)
+    return Pins(lambda: members_of(view.state), lambda member: tls_keys_of(view.state, member), lambda: view.height)
 
 
 class Trust:
@@ -58,8 +53,13 @@ class Trust:
         self._calling: dict[MemberId, tuple[Own, Pinned, ssl.SSLContext]] = {}
 
     def take(self, key: SigningKey) -> None:
-        """Have another key ready: it is presented from the block on that gives it to this member."""
-        self._keys.insert(0, key)
+        """Have another key ready: it is presented from the block on that gives it to this member.
+
+        Older ones that the ledger holds no more are forgotten.
+        """
+        in_force = self._pins.keys_of(self.member)
+        older = [held for held in self._keys if held.public in in_force and held.public != key.public]
+        self._keys = [key, *older]
 
     def own(self) -> Own:
         """The own certificate: for the newest key that the ledger holds, and renewed in time."""
