@@ -236,3 +236,13 @@ def test_a_sector_that_cannot_be_read_is_lost_and_mended(tmp_path: Path) -> None
     assert again.read(MERCY, BATCH, list(kept)) == [None]
     again.keep(MERCY, BATCH, kept)
     assert again.read(MERCY, BATCH, list(kept)) == list(kept.values())
+
+
+def test_a_folder_named_from_where_one_stands_keeps_what_is_put(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    storage = FolderStorage(Path("vault"))
+    storage.put("packs/mercy/one", b"held")
+    assert storage.create("packs/mercy/two", b"held")
+    assert storage.read("packs/mercy/one", 0, 4) == b"held"

@@ -9,12 +9,15 @@ import os
 import sys
 from pathlib import Path
 
+from salus.cli.joined import watch_joining
 from salus.cli.operated import LOGS_FOLDER
 from salus.cli.output import Output
 from salus.cli.socket import socket_path
 from salus.contracts.members.messages import Genesis
 from salus.core.ids import MemberId
+from salus.node.departing import DEPARTED
 from salus.node.folder import member_folder, members_here, read_genesis
+from salus.node.parts import KEEPER, LEDGER
 from salus.node.processes import Program, Supervisor
 from salus.node.site import host_and_port, read_site
 
@@ -22,6 +25,7 @@ RUN_FOLDER = "run"
 GATEWAY = "gateway"
 UP_S = 60.0  # For everything to serve, before it is said that something does not.
 LOOK_EVERY_S = 0.05
+_FOR_GOOD = frozenset({DEPARTED})
 
 
 async def keep_apart_up(folder: Path, output: Output) -> int:
@@ -42,6 +46,9 @@ async def keep_apart_up(folder: Path, output: Output) -> int:
     code = await supervisor.run()
     telling.cancel()
     await asyncio.gather(telling, return_exceptions=True)
+    for name in members:
+        if supervisor.running[f"{LEDGER}-{name}"].exit_code == DEPARTED:
+            output.say(f"{name} has left the network; its successor answers for its records. Its folder stays.")
     output.say("The network is down. Everything acknowledged is in its folder.")
     return code
 
@@ -51,11 +58,12 @@ def programs_of(folder: Path, members: list[MemberId]) -> list[Program]:
     place = ("--home", str(folder))
     parts = (sys.executable, "-m", "salus.node.parts")
     programs = [
-        Program(name=f"{part}-{name}", argv=(*parts, part, *place, "--member", name))
-        for part in ("ledger", "keeper")
+        Program(name=f"{part}-{name}", argv=(*parts, part, *place, "--member", name), operator_codes=_FOR_GOOD)
+        for part in (LEDGER, KEEPER)
         for name in members
     ]
-    return [*programs, Program(name=GATEWAY, argv=(sys.executable, "-m", "salus.cli.main", GATEWAY, *place))]
+    gateway = (sys.executable, "-m", "salus.cli.main", GATEWAY, *place)
+    return [*programs, Program(name=GATEWAY, argv=gateway, operator_codes=_FOR_GOOD)]
 
 
 async def _tell(folder: Path, genesis: Genesis, members: list[MemberId], output: Output) -> None:
@@ -77,6 +85,7 @@ async def _tell(folder: Path, genesis: Genesis, members: list[MemberId], output:
     output.table(["member", "engine", "light clients", "keeper, vault", "gateway"], rows)
     output.say(f"Other commands find it by its folder, {folder}; logs are in {folder / LOGS_FOLDER}. Ctrl-C stops it.")
     output.result({"chain": genesis.chain, "members": told, "socket": str(socket_path(folder)), "pid": os.getpid()})
+    await asyncio.gather(*(watch_joining(member_folder(folder, name), name, output) for name in members))
 
 
 async def _until_up(folder: Path, members: list[MemberId]) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import typer
 
-from salus.cli.commands import consent, doctor, governance, keys, ledger, network, patients, records, status
+from salus.cli.commands import consent, doctor, governance, joining, keys, ledger, network, patients, records, status
 from salus.cli.told import INTERRUPTED, USAGE
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ records.add_to(app)
 ledger.add_to(app)
 governance.add_to(app)
 keys.add_to(app)
+joining.add_to(app)
 
 
 def parse(argv: Sequence[str]) -> int:

@@ -57,6 +57,30 @@ class SeatsHeldError(RefusalError):
     code = "cli.seats_held"
 
 
+class NotApartError(RefusalError):
+    """The members of this network share one process, so none of them is on a machine of its own."""
+
+    code = "cli.not_apart"
+
+
+class ApartError(RefusalError):
+    """The members of this network are on machines of their own: keys of a new one are made where it will live."""
+
+    code = "cli.apart"
+
+
+class SeveralMembersError(RefusalError):
+    """Several members live in this folder: say which of them acts."""
+
+    code = "cli.several_members"
+
+
+class ElsewhereError(RefusalError):
+    """That member's people act on a machine of their own, not here."""
+
+    code = "cli.elsewhere"
+
+
 class UnknownRuleError(RefusalError):
     """The consent has no such rule."""
 

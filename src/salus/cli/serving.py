@@ -60,6 +60,8 @@ async def keep_up(
         async with Home.open(folder, settings) as home:
             log = begin_log(folder, apart=is_apart(folder))
             await home.network.tend()
+            if home.network.failure is not None:
+                raise home.network.failure
             path = socket_path(folder)
             server, running = await _listen(home, path)
             try:

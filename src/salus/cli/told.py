@@ -53,6 +53,11 @@ TO_DO = {
     "cli.unknown_person": "Say who acts: --as patient:1, or --as clinician@mercy (also emergency, researcher, clerk, "
     "auditor)",
     "cli.ambiguous_proposal": "Type more of the id, as `salus proposals --all` shows it.",
+    "cli.apart": "There: salus init NAME --to FOLDER --chain CHAIN. Here, with the card it makes: salus invite NAME.card "
+    "--to FILE",
+    "cli.elsewhere": "Give the command on that member's machine, in its own folder.",
+    "cli.not_apart": "Let it in where it is: salus propose add-member NAME --as MEMBER",
+    "cli.several_members": "Name it: --as MEMBER",
     "cli.seats_held": "Name who takes its seats (--seat-to MEMBER), or let there be fewer: --fewer-seats",
     "cli.unknown_committee": "See the committees and their ids: salus members",
     "cli.unknown_proposal": "See what there is to decide: salus proposals --all",
@@ -95,6 +100,20 @@ TO_DO = {
     "node.folder": "Check the folder's owner and rights, and the space left on the disk. A network that is here "
     "already is used by: salus up. What an interrupted `salus new` left has no file `genesis`: "
     "remove it and begin again.",
+    "node.attacked": "Start nothing. Ask the other members' operators which block is theirs, and tell them of this.",
+    "node.departed": "Nothing more is to be done here. Keep the folder as long as the law asks for its records.",
+    "node.false_card": "Ask for the card again, and compare its fingerprint by telephone.",
+    "node.false_invitation": "Ask for the invitation again, and compare its fingerprint by telephone.",
+    "node.fingerprint": "Do not join. Ask the inviter how the file reached you, and for a new one.",
+    "node.invitation_expired": "Ask for a new one: whoever invited gives the same `salus invite` again.",
+    "node.joined_already": "Take another folder for another member or network: --home DIR (or --to DIR)",
+    "node.nobody_to_ask": "Check that this machine reaches the others' ports for light clients, then try again.",
+    "node.not_a_card": "Take the file NAME.card that `salus init` made.",
+    "node.not_an_invitation": "Take the file that `salus invite` wrote, whole.",
+    "node.not_begun": "Make keys and a card first: salus init NAME --to DIR",
+    "node.not_invited": "Send the card in this folder to the inviter, and ask for an invitation of that card.",
+    "node.not_joined": "Accept an invitation (salus join FILE), or found a network of others' cards (salus invite).",
+    "node.other_chain": "That member gives `salus init` again, with the --chain of this network, and sends the new card.",
     "node.key_file": "Restore the file from a backup: what it protects cannot be opened without it.",
     "node.no_network": "Make a network here with `salus up` (or `salus new`), or name another folder: --home DIR",
     "node.not_a_network": "Restore the file `genesis` from another member or a backup, or name another "

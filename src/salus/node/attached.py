@@ -127,7 +127,8 @@ async def attach(
     ring = KeyRing(folder / KEYS_FOLDER, ledger, part, clock)
     engine = LinkEngine(folder / LINK_SOCKET, read_receipt)
     following = asyncio.create_task(follow(ledger, folder / LINK_SOCKET))
-    hosts = tuple({host_and_port(address)[0] for address in (site.keeper, site.gateway)})
+    reached = {host_and_port(site.reached(address))[0] for address in (site.keeper, site.gateway)}
+    hosts = tuple(reached | {host_and_port(address)[0] for address in (site.keeper, site.gateway)})
     trust = Trust(member, ring.tls, pins_of(ledger), clock, hosts)
     ring.show(trust)
     transport = HttpTransport(member, ledger.chain, trust, places_of(ledger))

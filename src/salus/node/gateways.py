@@ -17,6 +17,7 @@ from salus.core.wire import encode
 from salus.engines.engine import Ledger
 from salus.engines.lmdb_errors import FolderInUseError
 from salus.node.attached import Attached, attach
+from salus.node.departing import DepartedError, departure
 from salus.node.folder import members_here, read_genesis
 from salus.node.gateway_side import GatewaySide
 from salus.node.http.places import Part
@@ -46,6 +47,7 @@ class Gateways:
         self._servers: list[Server] = []
         self._tending: asyncio.Task[None] | None = None
         self._lock: IO[bytes] | None = None
+        self._departed: DepartedError | None = None  # The last one that went.
 
     @property
     def members(self) -> Sequence[GatewaySide]:
@@ -71,7 +73,8 @@ class Gateways:
     def failure(self) -> BaseException | None:
         """What broke a follower of the ledger. A ledger process that ends is started again by whoever supervises it."""
         broken = (one.following.exception() for one in self._attached if one.following.done())
-        return next((error for error in broken if error is not None), None)
+        failed = next((error for error in broken if error is not None), None)
+        return failed or (self._departed if not self._attached else None)
 
     async def receipt(self, tx_id: Digest) -> bytes:
         """See `Hosted.receipt`: the ledger process works it out."""
@@ -114,7 +117,8 @@ class Gateways:
             self._lock.close()
 
     async def tend(self) -> list[Tended]:
-        """One round of housekeeping at every gateway here."""
+        """One round of housekeeping at every gateway here, after those have ended whose members have left."""
+        await self.let_go()
         done: list[Tended] = []
         for attached, side in zip(self._attached, self.members, strict=True):
             try:
@@ -124,6 +128,21 @@ class Gateways:
                 say_error(error, member=side.name)
                 done.append(Tended())
         return done
+
+    async def let_go(self) -> None:
+        """End the gateways of members that have left the network."""
+        for attached, side, server in self.running:
+            gone = departure(attached.ledger, attached.member)
+            if gone is None:
+                continue
+            say_error(gone, "departed")
+            self._departed = gone
+            await server.stop()
+            self._attached.remove(attached)
+            self._servers.remove(server)
+            del self._members[attached.member]
+            side.close()
+            await attached.close()
 
     def __getitem__(self, name: str) -> GatewaySide:
         return self._members[MemberId(name)]

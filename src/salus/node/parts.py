@@ -5,7 +5,7 @@
     gateway   is started by `salus`, which serves people's commands too: see `gateways.py`
 
 Each runs until SIGTERM or SIGINT, stops in order, and ends with exit code 1 where what it stands on has failed, so that
-whoever supervises it starts it again.
+whoever supervises it starts it again; with 3 where its member has left the network, so that nobody does.
 """
 
 import argparse
@@ -19,10 +19,11 @@ from salus.core.errors import SalusError
 from salus.core.ids import Digest, MemberId
 from salus.crypto.digests import digest
 from salus.engines.cometbft.collect import collect
-from salus.engines.cometbft.config import EngineSettings
+from salus.engines.cometbft.config import EngineSettings, StateSync
 from salus.engines.cometbft.receipts import CometReceipt
 from salus.engines.cometbft.unit import LedgerUnit, UnitSettings
 from salus.node.attached import attach
+from salus.node.departing import DEPARTED, DepartedError, departed, departed_and_released
 from salus.node.folder import member_folder, read_genesis
 from salus.node.http.places import Part
 from salus.node.keeper_side import KeeperSide
@@ -35,7 +36,7 @@ from salus.node.observing.parts_here import show_keeper, show_unit
 from salus.node.observing.traces import begin as begin_traces
 from salus.node.observing.watching import WatchedEngine
 from salus.node.settings import Settings, system_clock
-from salus.node.site import read_site
+from salus.node.site import Site, read_site
 
 FAILED = 1
 LEDGER, KEEPER = "ledger", "keeper"
@@ -47,7 +48,7 @@ async def run_ledger(here: Operating, home: Path, member: MemberId, stop: asynci
     """Order and apply transactions until told to stop; what failed, if something did."""
     folder = member_folder(home, member)
     site, secrets = read_site(folder), load_secrets(folder / "keys")
-    engine = EngineSettings(listen=site.engine, peers=site.peers, rpc=f"tcp://{site.rpc}")
+    engine = EngineSettings(listen=site.engine, peers=site.peers, rpc=f"tcp://{site.rpc}", state_sync=_sync(site))
     settings = UnitSettings(
         member=member,
         folder=folder,
@@ -56,12 +57,21 @@ async def run_ledger(here: Operating, home: Path, member: MemberId, stop: asynci
         clock=system_clock,
         engine=engine,
         receipt_of=lambda tx_id: _receipt(unit, tx_id),
+        snapshot_every_blocks=site.snapshot_every_blocks,
         watched=lambda engine: WatchedEngine(engine, member, LEDGER),
     )
     async with LedgerUnit(settings) as unit:
         show_unit(here, unit)
         async with here.listening(site.ledger_operator):
-            return await _until(stop, unit.failed())
+            return await _until(stop, unit.failed(), departed_and_released(unit.replica, member))
+
+
+def _sync(site: Site) -> StateSync | None:
+    """How a joiner's first start begins; CometBFT passes over it once it has blocks. It wants two to ask."""
+    if not site.trust_height or not site.light:
+        return None
+    servers = tuple(f"http://{address}" for address in site.light)
+    return StateSync(servers if len(servers) > 1 else 2 * servers, site.trust_height, site.trust_hash)
 
 
 async def _receipt(unit: LedgerUnit, tx_id: Digest) -> CometReceipt:
@@ -81,7 +91,7 @@ async def run_keeper(here: Operating, home: Path, member: MemberId, stop: asynci
         tending = asyncio.create_task(_tend_for_ever(attached.ring, side, settings.tend_every_s or 1.0))
         try:
             async with here.listening(attached.site.keeper_operator):
-                return await _until(stop, _ended(attached.following))
+                return await _until(stop, _ended(attached.following), departed(attached.ledger, member))
         finally:
             tending.cancel()
             await asyncio.gather(tending, return_exceptions=True)
@@ -91,13 +101,13 @@ async def run_keeper(here: Operating, home: Path, member: MemberId, stop: asynci
         await attached.close()
 
 
-async def _until(stop: asyncio.Event, failing: Coroutine[object, object, BaseException]) -> BaseException | None:
-    """Wait for either; None where all was well until told to stop."""
-    failed, stopped = asyncio.create_task(failing), asyncio.create_task(stop.wait())
-    await asyncio.wait({failed, stopped}, return_when=asyncio.FIRST_COMPLETED)
-    for task in (failed, stopped):
+async def _until(stop: asyncio.Event, *ending: Coroutine[object, object, BaseException]) -> BaseException | None:
+    """Wait for the first of these; None where all was well until told to stop."""
+    ends, stopped = [asyncio.create_task(one) for one in ending], asyncio.create_task(stop.wait())
+    await asyncio.wait({*ends, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    for task in (*ends, stopped):
         task.cancel()
-    return failed.result() if failed.done() and not failed.cancelled() else None
+    return next((end.result() for end in ends if end.done() and not end.cancelled()), None)
 
 
 async def _ended(task: "asyncio.Task[None]") -> BaseException:
@@ -130,6 +140,9 @@ def main(argv: list[str] | None = None) -> int:
         failed = error
     if failed is None:
         return 0
+    if isinstance(failed, DepartedError):
+        say_error(failed, "departed")
+        return DEPARTED
     say_error(failed, "failed")
     return FAILED
 

@@ -6,7 +6,8 @@
 
 Programs of one unit live and end together: the ordering engine and the application behind it. Any other ends and
 restarts alone. A vital unit that cannot be kept up ends the whole; so does an exit code that asks for the operator, if
-its unit is vital. What a program is, its argv says: nothing here knows Salus.
+its unit is vital. When no unit is left to be kept up, the whole ends. What a program is, its argv says: nothing here
+knows Salus.
 """
 
 import asyncio
@@ -24,6 +25,7 @@ from typing import IO
 
 from salus.core.errors import UnavailableError
 
+FIRST = asyncio.FIRST_COMPLETED
 STOPPED = 0  # As asked.
 GAVE_UP = 70  # A vital unit could not be kept up, or one asked for the operator.
 NOT_RUN = 127  # Of a program that could not even be started, as shells say it.
@@ -115,8 +117,11 @@ class Supervisor:
                 is_up = asyncio.Event()
                 keepers.append(asyncio.create_task(self._keep_up(unit, is_up)))
                 await self._unless_stopping(is_up.wait(), None)
-            await self._stopping.wait()
-            await asyncio.gather(*keepers)
+            kept = asyncio.gather(*keepers)
+            await asyncio.wait({kept, stopped := asyncio.create_task(self._stopping.wait())}, return_when=FIRST)
+            self.stop()  # For nothing is left to be kept up, if nobody asked.
+            await stopped
+            await kept
             for unit in reversed(self._units):
                 await self._end(unit)
         return self._code

@@ -4,6 +4,10 @@
     listen = "127.0.0.1:26656"     # where other members' engines reach this one
     rpc = "127.0.0.1:26657"        # where light clients may ask
     peers = ["<node id>@host:port"]
+    light = ["host:port"]          # where other members' light clients may ask, as far as it was told
+    snapshot_every_blocks = 2000   # the same on all members
+    trust_height = 12000           # of a joiner: the block from which it begins, and its id
+    trust_hash = "..."
     [keeper]
     listen = "127.0.0.1:7101"      # keeper and vault
     operator = 7102                # health and metrics of the process, on loopback alone
@@ -12,6 +16,8 @@
     operator = 7104
     [ledger]
     operator = 7105
+    [member]
+    reach = "salus.mercy.example"  # the host by which others reach all of these, where it is not the one above
 
 What others must know of it stands on the ledger as the member's endpoints.
 """
@@ -26,6 +32,7 @@ from pathlib import Path
 
 from salus.contracts.members.messages import Endpoints
 from salus.core.errors import IntegrityError
+from salus.engines.cometbft.snapshots import EVERY_BLOCKS
 from salus.node.keys import write_secret
 
 SITE_FILE = "member.toml"
@@ -52,17 +59,38 @@ class Site:
     keeper_operator: int
     gateway_operator: int
     peers: tuple[str, ...] = ()
+    light: tuple[str, ...] = ()
+    reach: str = ""
+    snapshot_every_blocks: int = EVERY_BLOCKS
+    trust_height: int = 0  # 0: it has all blocks from the first on.
+    trust_hash: str = ""
 
     def endpoints(self, node_id: str) -> Endpoints:
         """What the ledger says of it."""
-        return Endpoints(engine=f"{node_id}@{self.engine}", keeper=self.keeper, gateway=self.gateway)
+        engine, keeper, gateway = (self.reached(one) for one in (self.engine, self.keeper, self.gateway))
+        return Endpoints(engine=f"{node_id}@{engine}", keeper=keeper, gateway=gateway)
+
+    def reached(self, address: str) -> str:
+        """An address of its own as others know it."""
+        host, port = host_and_port(address)
+        return address_at(self.reach or host, port)
 
 
 def local_site(ports: list[int]) -> Site:
     """A site on this machine alone."""
-    engine, rpc, keeper, gateway = (f"{LOOPBACK}:{port}" for port in ports[:4])
+    return site_at(LOOPBACK, ports)
+
+
+def site_at(host: str, ports: list[int]) -> Site:
+    """A site that listens at a host of this machine."""
+    engine, rpc, keeper, gateway = (address_at(host, port) for port in ports[:4])
     ledger_operator, keeper_operator, gateway_operator = ports[4:]
     return Site(engine, rpc, keeper, gateway, ledger_operator, keeper_operator, gateway_operator)
+
+
+def address_at(host: str, port: int) -> str:
+    """Both halves as one; an IPv6 address stands in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def free_ports(count: int) -> list[int]:
@@ -102,6 +130,10 @@ def write_site(folder: Path, site: Site) -> None:
         f"listen = {json.dumps(site.engine)}",
         f"rpc = {json.dumps(site.rpc)}",
         f"peers = {json.dumps(list(site.peers))}",
+        f"light = {json.dumps(list(site.light))}",
+        f"snapshot_every_blocks = {site.snapshot_every_blocks}",
+        f"trust_height = {site.trust_height}",
+        f"trust_hash = {json.dumps(site.trust_hash)}",
         "[keeper]",
         f"listen = {json.dumps(site.keeper)}",
         f"operator = {site.keeper_operator}",
@@ -110,6 +142,8 @@ def write_site(folder: Path, site: Site) -> None:
         f"operator = {site.gateway_operator}",
         "[ledger]",
         f"operator = {site.ledger_operator}",
+        "[member]",
+        f"reach = {json.dumps(site.reach)}",
     ]
     write_secret(folder / SITE_FILE, ("\n".join(lines) + "\n").encode(), replace=True)
 
@@ -122,15 +156,21 @@ def read_site(folder: Path) -> Site:
     """
     try:
         said = tomllib.loads((folder / SITE_FILE).read_text())
+        engine = said["engine"]
         return Site(
-            engine=str(said["engine"]["listen"]),
-            rpc=str(said["engine"]["rpc"]),
+            engine=str(engine["listen"]),
+            rpc=str(engine["rpc"]),
             keeper=str(said["keeper"]["listen"]),
             gateway=str(said["gateway"]["listen"]),
             ledger_operator=int(said["ledger"]["operator"]),
             keeper_operator=int(said["keeper"]["operator"]),
             gateway_operator=int(said["gateway"]["operator"]),
-            peers=tuple(str(peer) for peer in said["engine"]["peers"]),
+            peers=tuple(str(peer) for peer in engine["peers"]),
+            light=tuple(str(address) for address in engine.get("light", ())),
+            reach=str(said.get("member", {}).get("reach", "")),
+            snapshot_every_blocks=int(engine.get("snapshot_every_blocks", EVERY_BLOCKS)),
+            trust_height=int(engine.get("trust_height", 0)),
+            trust_hash=str(engine.get("trust_hash", "")),
         )
     except (OSError, ValueError, KeyError, TypeError):
         raise SiteError(file=SITE_FILE) from None

@@ -135,8 +135,8 @@ class FolderStorage(ObjectStorage):
     def _sync(self, name: str) -> None:
         path = self._folder / name
         with _reported():
-            for target in (path, *path.relative_to(self._folder).parents):
-                descriptor = os.open(self._folder / target, os.O_RDONLY)
+            for target in (path, *(self._folder / parent for parent in path.relative_to(self._folder).parents)):
+                descriptor = os.open(target, os.O_RDONLY)
                 try:
                     os.fsync(descriptor)
                 finally:

@@ -269,7 +269,7 @@ def pack(
         from salus.cli.actions.ledger import read_file
 
         change = packing(place, read_file(output.path(file)))
-        _tell(output, *await propose(place, as_, (change,), at))
+        tell_outcome(output, *await propose(place, as_, (change,), at))
 
     run(act, home, as_json)
 
@@ -366,7 +366,7 @@ def vote(
     async def act(place: "Home", output: Output) -> None:
         from salus.cli.actions.governance import vote as give
 
-        _tell(output, *await give(place, as_, proposal, approve=not reject))
+        tell_outcome(output, *await give(place, as_, proposal, approve=not reject))
 
     run(act, home, as_json)
 
@@ -436,12 +436,13 @@ def _propose(make: Make, as_: str, at: int, home: Path | None, as_json: bool) ->
     async def act(place: "Home", output: Output) -> None:
         from salus.cli.actions.governance import propose
 
-        _tell(output, *await propose(place, as_, make(place), at))
+        tell_outcome(output, *await propose(place, as_, make(place), at))
 
     run(act, home, as_json)
 
 
-def _tell(output: Output, standing: "Standing", tx_id: "Digest") -> None:
+def tell_outcome(output: Output, standing: "Standing", tx_id: "Digest") -> None:
+    """Say how a proposal stands after a transaction, and end with both as data."""
     output.result({**tell_standing(output, standing), "tx_id": tx_id.hex()})
 
 

@@ -92,6 +92,7 @@ def up(
     from salus.cli.folder import home_folder
     from salus.cli.home import found_home
     from salus.cli.serving import keep_up
+    from salus.node.enlisting import NotJoinedError
     from salus.node.folder import GENESIS_FILE, is_apart
 
     here_only()
@@ -100,6 +101,8 @@ def up(
     _check_jurisdiction(jurisdiction)
     _check_engine(engine)
     if not (folder / GENESIS_FILE).exists():
+        if is_apart(folder):
+            raise NotJoinedError
         found_home(folder, members, jurisdiction, apart=engine == "cometbft")
     if not is_apart(folder):
         asyncio.run(keep_up(folder, output, operator=operator))
@@ -118,12 +121,15 @@ def gateway(home: HomeFolder = None) -> None:
     from salus.cli.folder import home_folder
     from salus.cli.serving import keep_up
     from salus.core.errors import SalusError
+    from salus.node.departing import DEPARTED, DepartedError
     from salus.node.observing import logs
 
     here_only()
     logs.begin(part="gateway")
     try:
         asyncio.run(keep_up(home_folder(home), Output(Nowhere(), own_screen(), as_json=False)))
+    except DepartedError:  # Its log says so already.
+        raise typer.Exit(DEPARTED) from None
     except SalusError as error:  # Nobody reads what it prints but whoever reads its log.
         logs.say_error(error, "failed")
         raise typer.Exit(1) from None

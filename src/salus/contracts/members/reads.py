@@ -15,6 +15,7 @@ from salus.contracts.members.tables import (
     PROPOSALS,
     RULES,
     SUSPENSIONS,
+    Authorship,
     Chain,
     Evidence,
     Member,
@@ -111,6 +112,11 @@ def successor_of(state: State, member: MemberId) -> MemberId | None:
     """Who answers for a departed member's records, credentials and patients; None where it has not departed."""
     authorship = AUTHORSHIPS.get(state, member)
     return None if authorship is None else authorship.successor
+
+
+def departure_of(state: State, member: MemberId) -> Authorship | None:
+    """When a member went, and who succeeded it; None where it has not departed."""
+    return AUTHORSHIPS.get(state, member)
 
 
 def jurisdictions(state: State) -> dict[MemberId, str]:

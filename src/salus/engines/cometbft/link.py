@@ -76,7 +76,7 @@ class Proof(Record, tag="link.proof/1", frozen=True):
     receipt: bytes
 
 
-class Status(Record, tag="link.status/1", frozen=True):
+class Status(Record, tag="link.status/2", frozen=True):
     """Where the ledger stands, and whether its engine takes part in ordering."""
 
     number: Unsigned
@@ -85,6 +85,9 @@ class Status(Record, tag="link.status/1", frozen=True):
     app_hash: Digest = NO_DIGEST
     peers: Unsigned = 0
     catching_up: bool = True
+    pieces_done: Unsigned = 0  # Of the snapshot that is being taken over;
+    pieces: Unsigned = 0  # 0 where none is.
+    is_member: bool = True  # Whether the members have let it in already.
 
 
 class Reached(Record, tag="link.reached/1", frozen=True):

@@ -49,7 +49,7 @@ class _Under:
 
 
 class Restorer:
-    """Takes one snapshot over into a replica that holds no block yet. Not for two threads."""
+    """Takes one snapshot over into a replica that holds no block of its own yet. Not for two threads."""
 
     def __init__(self, replica: Replica, clock: Clock) -> None:
         self._replica = replica
@@ -67,7 +67,7 @@ class Restorer:
         is_whole = len(said) == _DIGEST_BYTES * snapshot.chunks and 0 < snapshot.chunks <= PIECES_MAX
         if snapshot.format != FORMAT:
             result = _Offered.REJECT_FORMAT
-        elif self._replica.height:
+        elif self._has_blocks():
             result = _Offered.ABORT
         elif not is_whole or snapshot_hash(pieces) != snapshot.hash or len(asked.app_hash) != _DIGEST_BYTES:
             result = _Offered.REJECT
@@ -95,6 +95,16 @@ class Restorer:
                 answer.result = _Applied.REJECT_SNAPSHOT
                 self.abandon()
         return reply(abci.Response(apply_snapshot_chunk=answer))
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """How many pieces are here, of how many; none of none while no snapshot is being taken over."""
+        return (0, 0) if self._under is None else (self._under.next, len(self._under.pieces))
+
+    def _has_blocks(self) -> bool:
+        """Whether it holds more than a snapshot: a crash may come between that and CometBFT's own first commit."""
+        base = self._store.get(BASE_KEY)
+        return self._replica.height > (0 if base is None else decode(Header, base).height)
 
     def abandon(self) -> None:
         """Forget what was taken over so far."""

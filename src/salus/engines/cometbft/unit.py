@@ -10,11 +10,13 @@ the application fails, `failed` says so and whoever runs the unit stops it and s
 """
 
 import asyncio
+import dataclasses
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from salus.contracts.members.messages import Genesis
+from salus.contracts.members.reads import member_of
 from salus.core.clock import Clock
 from salus.core.errors import UnavailableError
 from salus.core.faults import NO_FAULTS, Faults
@@ -25,6 +27,7 @@ from salus.engines.cometbft.application import Application
 from salus.engines.cometbft.config import ABCI_SOCKET, RPC_SOCKET, EngineSettings, rpc_address, write_config
 from salus.engines.cometbft.engine import CometEngine
 from salus.engines.cometbft.link import LINK_SOCKET, LinkServer, Status
+from salus.engines.cometbft.peering import engine_peers
 from salus.engines.cometbft.restoring import Restorer
 from salus.engines.cometbft.retaining import retaining
 from salus.engines.cometbft.rpc import CometRpc
@@ -75,18 +78,19 @@ class LedgerUnit:
         self.settings = settings
         engine = settings.folder / ENGINE_FOLDER
         binary = settings.binary or find_binary()
-        write_config(engine, settings.genesis, settings.member, settings.validator_seed, settings.engine)
         machine = Machine(remembering(signatures.verify))
         store = LmdbStore(settings.folder / LEDGER_FOLDER)
         try:
             self.replica = Replica(settings.member, settings.genesis, store, machine, settings.faults)
+            own = dataclasses.replace(settings.engine, peers=self._peers())
+            write_config(engine, settings.genesis, settings.member, settings.validator_seed, own)
         except BaseException:
             store.close()
             raise
         self.application = Application(self.replica, machine, settings.clock)
         self.application.on_final(self._tell)
         self.snapshots = Snapshots(settings.folder / SNAPSHOTS_FOLDER, self.replica, settings.snapshot_every_blocks)
-        restorer = Restorer(self.replica, settings.clock)
+        self.restorer = restorer = Restorer(self.replica, settings.clock)
         self.application.also("list_snapshots", self.snapshots.list)
         self.application.also("load_snapshot_chunk", self.snapshots.load)
         self.application.also("offer_snapshot", restorer.offer)
@@ -132,7 +136,16 @@ class LedgerUnit:
     async def status(self, number: int = 0) -> Status:
         """Where the ledger stands; CometBFT's own words on peers and catching up where it answers."""
         header = self.replica.header
-        here = Status(number=number, height=header.height, time=header.time, app_hash=header.app_hash)
+        done, of = self.restorer.progress
+        here = Status(
+            number=number,
+            height=header.height,
+            time=header.time,
+            app_hash=header.app_hash,
+            pieces_done=done,
+            pieces=of,
+            is_member=member_of(self.replica.state, self.settings.member) is not None,
+        )
         try:
             said, peers = await self.rpc.call("status", STATUS_S), await self.rpc.call("net_info", STATUS_S)
         except UnavailableError:
@@ -149,6 +162,10 @@ class LedgerUnit:
 
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
+
+    def _peers(self) -> tuple[str, ...]:
+        settings = self.settings
+        return engine_peers(self.replica.state, self.replica.height, settings.member, settings.engine.peers)
 
     def _tell(self) -> None:
         """Tell listeners of the new block once CometBFT has its answer; begin a snapshot where one is due."""

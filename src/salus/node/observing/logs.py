@@ -34,6 +34,7 @@ EVENTS = frozenset(
         "library",  # A library logged something.
         "ready",  # A check of readiness changed.
         "port_taken",  # The operator's port cannot be had: the process serves without it.
+        "departed",  # Its member has left the network.
         "exited",  # A process ended and will be started again.
         "other",  # An event that is not named here, which is a mistake in the program.
     }
