@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from salus.core.errors import MalformedError
 from salus.core.ids import CellId, Name, Version
-from salus.core.wire import Message, Record, decode, encode, reopen, replace
+from salus.core.wire import Message, Record, decode, decode_all, encode, reopen, replace
 
 
 class Move(Message, tag="test.move/1", frozen=True):
@@ -86,3 +86,24 @@ def test_an_error_of_a_malformed_value_does_not_quote_it() -> None:
         decode(Move, encode(("test.move/1", b"c" * 16, "Jane Doe", 1)))
     assert "Jane" not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
+def test_one_of_many_that_is_malformed_is_named_by_its_place(bad: bytes) -> None:
+    with pytest.raises(MalformedError) as raised:
+        decode_all(Move, [GOOD, GOOD, bad, GOOD])
+    assert raised.value.facts["place"] == 2
+
+
+@pytest.mark.parametrize("cut", range(1, len(GOOD)))
+def test_values_that_only_make_sense_when_joined_are_malformed(cut: int) -> None:
+    with pytest.raises(MalformedError):
+        decode_all(Move, [GOOD[:cut], GOOD[cut:]])
+    with pytest.raises(MalformedError):
+        decode_all(Move, [GOOD + GOOD[:cut], GOOD[cut:]])
+
+
+@given(st.lists(st.integers(0, 1 << 62), max_size=40))
+def test_many_are_decoded_as_one_by_one(versions: list[int]) -> None:
+    data = [encode(replace(MOVE, version=version)) for version in versions]
+    assert decode_all(Move, data) == [decode(Move, one) for one in data]

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from salus.crypto.digests import blind, derive, digest, tagged
+from salus.crypto.digests import Blinder, Keyed, blind, derive, digest, tagged
+from salus.crypto.errors import BadKeyError
 
 KEY = bytes(range(32))
 
@@ -46,6 +47,22 @@ def test_blind_is_hmac_sha256_cut_to_sixteen_bytes() -> None:
 def test_a_term_under_another_key_is_another_token() -> None:
     assert blind(KEY, "label:PSY") != blind(bytes(32), "label:PSY")
     assert blind(KEY, "label:PSY") != blind(KEY, "label:HIV")
+
+
+def test_a_key_longer_than_a_block_is_refused() -> None:
+    with pytest.raises(BadKeyError):
+        Keyed(bytes(65))
+
+
+@given(st.binary(max_size=64), st.lists(st.binary(max_size=200), max_size=3))
+def test_keyed_is_hmac_sha256_however_often_it_is_asked(key: bytes, messages: list[bytes]) -> None:
+    keyed = Keyed(key)
+    assert [keyed.digest(one) for one in messages] == [hmac.digest(key, one, "sha256") for one in messages]
+
+
+@given(st.binary(min_size=32, max_size=32), st.text(max_size=40))
+def test_a_blinder_blinds(key: bytes, term: str) -> None:
+    assert Blinder(key)(term) == blind(key, term)
 
 
 @pytest.mark.parametrize(

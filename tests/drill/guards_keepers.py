@@ -82,7 +82,7 @@ GUARDS: Mapping[str, tuple[Patch, ...]] = {
     "t-1 keepers pooling all they have": (("salus.sdk.dealing.threshold", lambda seats: seats // 2),),
     # dealers
     "dealer whose shares are not what it promised": (
-        without("salus.keeper.deposits.check_shares", "sha256(entry.share)"),
+        without("salus.keeper.checking.check_shares", "sha256(entry.share)"),
     ),
     "dealer of one share off the curve": (_EVERY_KEY,),
     "dealer that commits to another key": (_EVERY_KEY,),

@@ -53,8 +53,8 @@ TO_DO = {
     "cli.unknown_person": "Say who acts: --as patient:1, or --as clinician@mercy (also emergency, researcher, clerk, "
     "auditor)",
     "cli.ambiguous_proposal": "Type more of the id, as `salus proposals --all` shows it.",
-    "cli.apart": "There: salus init NAME --to FOLDER --chain CHAIN. Here, with the card it makes: salus invite NAME.card "
-    "--to FILE",
+    "cli.apart": "There: salus init NAME --to FOLDER --chain CHAIN. Here, with the card it makes: "
+    "salus invite NAME.card --to FILE",
     "cli.elsewhere": "Give the command on that member's machine, in its own folder.",
     "cli.not_apart": "Let it in where it is: salus propose add-member NAME --as MEMBER",
     "cli.several_members": "Name it: --as MEMBER",
@@ -113,7 +113,7 @@ TO_DO = {
     "node.not_begun": "Make keys and a card first: salus init NAME --to DIR",
     "node.not_invited": "Send the card in this folder to the inviter, and ask for an invitation of that card.",
     "node.not_joined": "Accept an invitation (salus join FILE), or found a network of others' cards (salus invite).",
-    "node.other_chain": "That member gives `salus init` again, with the --chain of this network, and sends the new card.",
+    "node.other_chain": "That member gives `salus init` again, with --chain of this network, and sends the new card.",
     "node.key_file": "Restore the file from a backup: what it protects cannot be opened without it.",
     "node.no_network": "Make a network here with `salus up` (or `salus new`), or name another folder: --home DIR",
     "node.not_a_network": "Restore the file `genesis` from another member or a backup, or name another "

@@ -1,7 +1,7 @@
 """Taking shares of a batch into keeping: all is checked before anything is stored, and stored before it is signed.
 
     1. The envelope opens for this seat, and the author signed what is inside.
-    2. Headers lead to the batch root, share hashes to the share root, this seat's shares to their hashes.
+    2. Headers lead to the batch root, share hashes to the share root, this seat's shares to their hashes (`checking`).
     3. Each subject's policy in force names the author as a writer; indices that fail are named, the rest may go on.
     4. Shares, headers and salts are wrapped under each subject's key and are durable.
     5. The receipt binds chain, epoch, both roots and a time until which the deposit is good without a block.
@@ -10,7 +10,6 @@ The envelope itself is not kept. A record is served only once this keeper's own 
 """
 
 from collections.abc import Iterator, Sequence
-from hashlib import sha256
 
 import sqlalchemy as sa
 
@@ -18,17 +17,27 @@ from salus.contracts.cells.tables import Status
 from salus.contracts.consent.policy import is_writer
 from salus.contracts.members.messages import Committee
 from salus.contracts.members.reads import member_of
-from salus.contracts.records.batch import DIGEST_BYTES, leaf_levels, row_levels, share_row
-from salus.contracts.records.header import Header, leaf
+from salus.contracts.records.header import Header
 from salus.contracts.records.statements import deposited
 from salus.contracts.records.tables import BATCHES as LEDGER_BATCHES
 from salus.core.clock import Clock
 from salus.core.errors import MalformedError
 from salus.core.ids import HOUR_MS, BatchId, Digest, MemberId, SubjectId, TimeMs
-from salus.core.wire import Record, decode, encode, reopen
+from salus.core.wire import decode, encode, reopen
+from salus.core.work import Carry, done_here
 from salus.crypto.hpke import OpeningKey
-from salus.crypto.merkle import Levels, prove_alike
 from salus.crypto.signatures import SigningKey, verify
+from salus.keeper.checking import (
+    CHECKED,
+    BatchHead,
+    HeldOf,
+    Holding,
+    Sound,
+    ToCheck,
+    Unread,
+    Unsound,
+    check_deposit,
+)
 from salus.keeper.errors import (
     DepositConflictError,
     EnvelopeError,
@@ -39,11 +48,9 @@ from salus.keeper.errors import (
     StaleError,
 )
 from salus.keeper.messages import (
-    BatchShares,
     Deposit,
     Deposited,
     DepositRefused,
-    Entry,
     Signed,
     batch_statement,
     info,
@@ -57,8 +64,6 @@ GOOD_MS = 2 * HOUR_MS  # How long a deposit waits for its batch; transactions ar
 ROOTS_MAX = 4  # Under how many roots an author may deal one batch: refused records change them.
 WAITING_MAX = 4096  # Batches of one author that the ledger does not have yet.
 ROUNDS_MAX = 4  # How often a deposit is judged anew because a block came in between.
-SHARE_BYTES = 32
-
 
 # Built once: it stands in the way of every answer.
 _HOLDINGS_OF = sa.select(
@@ -66,15 +71,11 @@ _HOLDINGS_OF = sa.select(
 ).where(HOLDINGS.c.tag == sa.bindparam("tag"), HOLDINGS.c.author != sa.bindparam("left_out"))
 
 Roots = tuple[Digest, Digest]  # Of headers and of share hashes.
-BySubject = dict[SubjectId, list[tuple[Entry, Header]]]
 
-
-class Holding(Record, tag="h/1", frozen=True):
-    """What a keeper holds of one subject in one batch, and the paths of those records to both roots."""
-
-    entries: tuple[Entry, ...]
-    leaf_proof: bytes
-    row_proof: bytes
+# Built once: asked for every deposit.
+_BY_AUTHOR = BATCHES.c.author == sa.bindparam("author")
+_ROOTS = sa.select(BATCHES.c.root, BATCHES.c.share_root).where(_BY_AUTHOR, BATCHES.c.batch_id == sa.bindparam("batch"))
+_WAITING = sa.select(sa.func.count()).where(BATCHES.c.good_until > 0, _BY_AUTHOR)
 
 
 class Deposits:
@@ -89,6 +90,7 @@ class Deposits:
         opening_key: OpeningKey,
         signing_key: SigningKey,
         clock: Clock,
+        carry: Carry = done_here,
     ) -> None:
         self._member = member
         self._store = store
@@ -97,6 +99,7 @@ class Deposits:
         self._opening_key = opening_key
         self._signing_key = signing_key
         self._clock = clock
+        self._carry = carry
 
     async def accept(self, sender: MemberId, deposit: Deposit) -> Deposited | DepositRefused:
         """Check, store, sign. Safe to repeat: the same batch gives a receipt again.
@@ -109,15 +112,14 @@ class Deposits:
             StaleError: blocks came faster than policies could be fetched.
             QuotaError: this author has dealt the batch under too many roots, or too many batches that are not final.
         """
-        shares = self._opened(sender, deposit)
-        committee = self._seated(shares)
-        by_subject, leaves, rows = check_shares(shares, len(committee.seats))
-        refused = await self._refused_now(shares, by_subject)
+        shares, body = self._opened(sender, deposit)
+        held = await self._checked(shares, body)
+        refused = await self._refused_now(shares, held)
         if refused:
             return DepositRefused(indices=tuple(sorted(refused)))
         self._check_room(shares)
         good_until = max(self._view.time, self._clock()) + GOOD_MS
-        self._keep(shares, by_subject, leaves, rows, good_until)
+        self._keep(shares, held, good_until)
         statement = deposited(
             chain=shares.chain,
             author=shares.author,
@@ -189,13 +191,10 @@ class Deposits:
         batch = LEDGER_BATCHES.get(self._view.state, (author, batch_id))
         return batch is not None and (batch.root, batch.share_root) == (root, share_root)
 
-    def _check_room(self, shares: BatchShares) -> None:
+    def _check_room(self, shares: BatchHead) -> None:
         """What waits for a block, and is dropped without one, may not fill the disk in the meantime."""
-        batches = BATCHES.c
-        of_batch = sa.select(batches.root, batches.share_root).where(
-            batches.author == shares.author, batches.batch_id == shares.batch_id
-        )
-        held = {tuple(row) for row in self._store.connection.execute(of_batch)}
+        place = {"author": shares.author, "batch": shares.batch_id}
+        held = {tuple(row) for row in self._store.connection.execute(_ROOTS, place)}
         if (shares.root, shares.share_root) in held or self._is_final(
             shares.author, shares.batch_id, shares.root, shares.share_root
         ):
@@ -208,16 +207,26 @@ class Deposits:
                 raise QuotaError(waiting_batches=WAITING_MAX)
 
     def _waiting(self, author: MemberId) -> int:
-        query = sa.select(sa.func.count()).where(BATCHES.c.good_until > 0, BATCHES.c.author == author)
-        return int(self._store.connection.execute(query).scalar_one())
+        return int(self._store.connection.execute(_WAITING, {"author": author}).scalar_one())
 
-    def _seated(self, shares: BatchShares) -> Committee:
+    def _seated(self, shares: BatchHead) -> Committee:
         committee = own_seat(self._view.state, shares.committee, shares.seat, self._member)
         if shares.epoch != committee.epoch:
             raise NotSeatedError(seat=shares.seat, epoch=committee.epoch)
         return committee
 
-    async def _refused_now(self, shares: BatchShares, by_subject: BySubject) -> list[int]:
+    async def _checked(self, shares: BatchHead, body: bytes) -> tuple[HeldOf, ...]:
+        """What is to be held; blocks may come meanwhile, so what depends on them is judged afterwards."""
+        order = ToCheck(len(self._seated(shares).seats), body)
+        found: Sound | Unsound | Unread = decode(CHECKED, await self._carry(check_deposit, encode(order)))
+        if isinstance(found, Unread):
+            raise EnvelopeError(seat=shares.seat)
+        if isinstance(found, Unsound):
+            facts = {} if found.index < 0 else {"index": found.index}
+            raise InconsistentDealerError(reason=found.reason, **facts)
+        return found.held
+
+    async def _refused_now(self, shares: BatchHead, held: Sequence[HeldOf]) -> list[int]:
         """Indices refused, all judged in one state: a block that comes while a policy is fetched may revoke another."""
         for _ in range(ROUNDS_MAX):
             height = self._view.height
@@ -225,16 +234,17 @@ class Deposits:
             final = LEDGER_BATCHES.get(self._view.state, (shares.author, shares.batch_id))
             if final is not None and (final.root, final.share_root) != (shares.root, shares.share_root):
                 raise DepositConflictError(batch_id=shares.batch_id)
-            refused = await self._refused(shares, by_subject, is_final=final is not None)
+            refused = await self._refused(shares, held, is_final=final is not None)
             if self._view.height == height:
                 return refused
         raise StaleError(height=self._view.height)
 
-    def _opened(self, sender: MemberId, deposit: Deposit) -> BatchShares:
+    def _opened(self, sender: MemberId, deposit: Deposit) -> tuple[BatchHead, bytes]:
+        """Who deals what, and the bytes that its author signed."""
         chain = self._view.chain
         try:
             signed = decode(Signed, self._opening_key.open(deposit.sealed, info(chain, "deposit")))
-            shares = decode(BatchShares, signed.body)
+            shares = decode(BatchHead, signed.body)
         except MalformedError:
             raise EnvelopeError(seat=deposit.seat) from None
         author = member_of(self._view.state, shares.author)
@@ -242,16 +252,16 @@ class Deposits:
             raise EnvelopeError(seat=deposit.seat)
         if not verify(author.keys.ledger, batch_statement(signed.body), signed.signature):
             raise EnvelopeError(seat=deposit.seat)
-        return shares
+        return shares, signed.body
 
-    async def _refused(self, shares: BatchShares, by_subject: BySubject, *, is_final: bool) -> list[int]:
+    async def _refused(self, shares: BatchHead, held: Sequence[HeldOf], *, is_final: bool) -> list[int]:
         refused: list[int] = []
-        for subject, entries in by_subject.items():
-            if not await self._may_write(shares, subject, is_final=is_final):
-                refused += [entry.index for entry, _ in entries]
+        for one in held:
+            if not await self._may_write(shares, one.subject, is_final=is_final):
+                refused += one.indices
         return refused
 
-    async def _may_write(self, shares: BatchShares, subject: SubjectId, *, is_final: bool) -> bool:
+    async def _may_write(self, shares: BatchHead, subject: SubjectId, *, is_final: bool) -> bool:
         """A batch that is final was judged by a quorum: dealt again later, its author need not be a writer still."""
         try:
             held = await self._policies.current(subject)
@@ -264,14 +274,7 @@ class Deposits:
             and (is_final or is_writer(held.policy, shares.author, self._clock()))
         )
 
-    def _keep(
-        self,
-        shares: BatchShares,
-        by_subject: BySubject,
-        leaves: Levels,
-        rows: Levels,
-        good_until: TimeMs,
-    ) -> None:
+    def _keep(self, shares: BatchHead, held: Sequence[HeldOf], good_until: TimeMs) -> None:
         place = {
             "author": shares.author,
             "batch_id": shares.batch_id,
@@ -281,12 +284,9 @@ class Deposits:
         context = _context(shares.author, shares.batch_id, shares.root, shares.share_root)
         with self._store.commit("keeper.deposit") as connection:
             holdings: list[dict[str, object]] = []
-            for subject, entries in by_subject.items():
-                indices = [entry.index for entry, _ in entries]
-                leaf_proof, row_proof = prove_alike((leaves, rows), indices)
-                holding = Holding(tuple([entry for entry, _ in entries]), leaf_proof, row_proof)
-                tag = self._store.tag(subject)
-                holdings.append({"tag": tag, **place, "wrapped": self._store.wrapped(tag, encode(holding), context)})
+            for one in held:
+                tag = self._store.tag(one.subject)
+                holdings.append({"tag": tag, **place, "wrapped": self._store.wrapped(tag, one.holding, context)})
             upsert(connection, HOLDINGS, holdings)
             upsert(connection, BATCHES, [{**place, "good_until": good_until}])
 
@@ -294,46 +294,6 @@ class Deposits:
 def _at(table: sa.Table, place: Sequence[object]) -> list[sa.ColumnElement[bool]]:
     names = ("author", "batch_id", "root", "share_root")
     return [table.c[name] == value for name, value in zip(names, place, strict=True)]
-
-
-def check_shares(shares: BatchShares, seats: int) -> tuple[BySubject, Levels, Levels]:
-    """Entries by subject, and both trees, if everything leads to the roots.
-
-    Raises:
-        InconsistentDealerError: no header, an index out of order, a header of another place, a share that is not its
-            hash, or another root.
-    """
-    by_subject: BySubject = {}
-    leaves: dict[int, Digest] = {}
-    rows: dict[int, Digest] = {}
-    start = DIGEST_BYTES * (shares.seat - 1)
-    end, hashes_bytes = start + DIGEST_BYTES, DIGEST_BYTES * seats
-    batch_id, author = shares.batch_id, shares.author
-    previous = -1
-    for entry in shares.entries:
-        index, share_hashes = entry.index, entry.share_hashes
-        try:
-            header = decode(Header, entry.header)
-        except MalformedError:
-            raise InconsistentDealerError(reason="no header", index=index) from None
-        record = header.record
-        if index <= previous or record.index != index or record.batch_id != batch_id or record.author != author:
-            raise InconsistentDealerError(reason="a header of another place", index=index)
-        if len(share_hashes) != hashes_bytes or len(entry.share) != SHARE_BYTES:
-            raise InconsistentDealerError(reason="not one share hash per seat", index=index)
-        if sha256(entry.share).digest() != share_hashes[start:end]:
-            raise InconsistentDealerError(reason="a share is not its hash", index=index)
-        leaves[index] = leaf(entry.salt, entry.header)
-        rows[index] = share_row(share_hashes)
-        by_subject.setdefault(header.subject, []).append((entry, header))
-        previous = index
-    leaf_tree = leaf_levels(leaves, shares.dummy_seed)
-    row_tree = row_levels(rows, shares.dummy_seed)
-    if leaf_tree[-1] != shares.root:
-        raise InconsistentDealerError(reason="headers do not lead to the root")
-    if row_tree[-1] != shares.share_root:
-        raise InconsistentDealerError(reason="share hashes do not lead to the share root")
-    return by_subject, leaf_tree, row_tree
 
 
 def blobs_held(store: SubjectStore, author: MemberId, batch_id: BatchId) -> list[Digest]:

@@ -14,6 +14,7 @@ from salus.core.errors import MalformedError, SalusError
 from salus.core.ids import MINUTE_MS, BatchId, Digest, MemberId, Name, SubjectId
 from salus.core.transport import Door, Transport, ask
 from salus.core.wire import Record, decode, encode
+from salus.core.work import Carry, done_here
 from salus.crypto.hpke import OpeningKey, seal
 from salus.crypto.signatures import SigningKey, verify
 from salus.keeper.access_log import AccessLog, anchor
@@ -27,6 +28,7 @@ from salus.keeper.messages import (
     LogAsking,
     Noted,
     PolicyWanted,
+    SealedFirstPolicies,
     SealedLog,
     SealedPolicy,
     Signed,
@@ -89,6 +91,7 @@ class Keeper:
         keys: KeeperKeys,
         packs: Sequence[Pack],
         clock: Clock,
+        carry: Carry = done_here,
     ) -> None:
         self._member = member
         self._store = store
@@ -99,7 +102,7 @@ class Keeper:
         self.log = AccessLog(member, store, clock)
         self.widenings = Widenings(member, store, view, transport, self.log, clock)
         self.policies = Policies(member, store, view, transport, self.widenings, keys.opening, keys.signing)
-        self.deposits = Deposits(member, store, view, self.policies, keys.opening, keys.signing, clock)
+        self.deposits = Deposits(member, store, view, self.policies, keys.opening, keys.signing, clock, carry)
         self.writers = Writers(member, view, self.policies, self.deposits, keys.opening)
         self.answers = Answers(
             member, view, self.policies, self.deposits, self.log, packs, keys.opening, keys.signing, clock
@@ -111,6 +114,7 @@ class Keeper:
         door.answer(Deposit, self.deposits.accept)
         door.answer(HeldWanted, self._missing)
         door.answer(SealedPolicy, self.policies.accept)
+        door.answer(SealedFirstPolicies, self.policies.accept_first)
         door.answer(PolicyWanted, self.policies.told)
         door.answer(Ask, self.answers.answer)
         door.answer(LogAsk, self.tell_log)

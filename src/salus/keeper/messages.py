@@ -121,6 +121,26 @@ class PolicyHeld(Record, tag="keeper.policy_held/1", frozen=True):
     signature: Signature | None
 
 
+class FirstPolicies(Record, tag="keeper.first_policies/1", frozen=True):
+    """First versions for cells that are yet to be created: an import opens some dozens at a time."""
+
+    policies: tuple[PolicySet, ...]
+
+
+class SealedFirstPolicies(Record, tag="keeper.sealed_first_policies/1", frozen=True):
+    """A `FirstPolicies`, sealed to one seat."""
+
+    seat: Seat
+    sealed: Sealed
+
+
+class FirstPoliciesHeld(Record, tag="keeper.first_policies_held/1", frozen=True):
+    """Durable here, but for those refused: their place in what was sent, and the code. `create` needs no receipt."""
+
+    seat: Seat
+    refused: tuple[tuple[Unsigned, str], ...]
+
+
 class PolicyWanted(Record, tag="keeper.policy_wanted/1", frozen=True):
     """One keeper asks another for the policy behind a cell's commitment."""
 

@@ -5,7 +5,9 @@ force, the keeper's own final state says: digests are compared, not versions. A 
 other seats; until it is here, nothing of that subject is served.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import sqlalchemy as sa
 
@@ -18,7 +20,7 @@ from salus.contracts.members.reads import committee_of, member_of
 from salus.core.errors import MalformedError, SalusError
 from salus.core.ids import HOUR_MS, CellId, Digest, MemberId, SubjectId
 from salus.core.transport import Transport, ask
-from salus.core.wire import decode, encode, reopen
+from salus.core.wire import Record, decode, encode, reopen
 from salus.crypto.hpke import OpeningKey, seal
 from salus.crypto.signatures import SigningKey, verify
 from salus.keeper.errors import (
@@ -32,10 +34,13 @@ from salus.keeper.errors import (
 )
 from salus.keeper.messages import (
     Cosignature,
+    FirstPolicies,
+    FirstPoliciesHeld,
     PolicyDeposit,
     PolicyFound,
     PolicyHeld,
     PolicyWanted,
+    SealedFirstPolicies,
     SealedPolicy,
     info,
     widening_statement,
@@ -48,6 +53,16 @@ from salus.machine.view import View
 GOOD_MS = 2 * HOUR_MS  # How long a version waits for its cell to commit to it.
 WAITING_MAX = 1024  # Versions that came through one member and that no cell has committed to yet.
 ROUNDS_MAX = 4  # How often the version in force is looked up anew because a block came in between.
+
+
+R = TypeVar("R", bound=Record)
+
+# Built once: asked for every version that comes.
+_VERSION = sa.select(POLICIES.c.tag, POLICIES.c.wrapped).where(
+    POLICIES.c.cell == sa.bindparam("cell"), POLICIES.c.commitment == sa.bindparam("commitment")
+)
+
+_WAITING = sa.select(sa.func.count()).where(POLICIES.c.good_until > 0, POLICIES.c.sender == sa.bindparam("sender"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +109,7 @@ class Policies:
             WideningWaitsError: it widens without a second writer, less than 24 hours after the notice.
             QuotaError: too many versions that came through this member wait for their cells.
         """
-        deposit = self._opened(sealed)
+        deposit = self._opened(PolicyDeposit, sealed)
         policy = deposit.policy
         check_policy(policy)
         if policy.chain != self._view.chain or not is_subject_of(policy):
@@ -115,8 +130,36 @@ class Policies:
             raise StaleError(height=self._view.height)
         signed = self._signed(policy, named, cell, sealed)
         self._check_room(sender, policy, named)
-        self._keep(sender, policy, named, cell)
+        self._keep(sender, [(policy, named, cell is not None and cell.commitment == named)])
         return signed
+
+    async def accept_first(self, sender: MemberId, sealed: SealedFirstPolicies) -> FirstPoliciesHeld:
+        """Hold first versions for new cells, all with one durable write; as `accept`, each by itself.
+
+        Raises:
+            EnvelopeError: it does not open for this seat.
+        """
+        kept: list[tuple[PolicySet, Digest]] = []
+        refused: list[tuple[int, str]] = []
+        room = WAITING_MAX - self._waiting(sender)
+        for place, policy in enumerate(self._opened(FirstPolicies, sealed).policies):
+            try:
+                named = commitment(policy)
+                self._check_first(policy, named)
+                if len(kept) >= room:
+                    self._check_room(sender, policy, named, len(kept))
+                kept.append((policy, named))
+            except SalusError as error:
+                refused.append((place, error.code))
+        self._keep(sender, [(policy, named, False) for policy, named in kept])
+        return FirstPoliciesHeld(seat=sealed.seat, refused=tuple(refused))
+
+    def _check_first(self, policy: PolicySet, named: Digest) -> None:
+        check_policy(policy)
+        if policy.chain != self._view.chain or not is_subject_of(policy):
+            raise PolicyError(reason="another chain, or not this cell's subject")
+        if self._next(policy, named) is not None:
+            raise PolicyError(reason="not a new cell", version=policy.version)
 
     def _next(self, policy: PolicySet, named: Digest) -> Cell | None:
         """The policy's cell, if it is the next version, or the one in force; none where the cell is new."""
@@ -164,12 +207,12 @@ class Policies:
             return PolicyFound(sealed=b"")
         return PolicyFound(sealed=seal(holder.sealing, encode(policy), info(self._view.chain, "policy copy")))
 
-    def _opened(self, sealed: SealedPolicy) -> PolicyDeposit:
+    def _opened(self, shape: type[R], sealed: SealedPolicy | SealedFirstPolicies) -> R:
         try:
             data = self._opening_key.open(sealed.sealed, info(self._view.chain, "policy"))
         except MalformedError:
             raise EnvelopeError(seat=sealed.seat) from None
-        return decode(PolicyDeposit, data)
+        return decode(shape, data)
 
     async def _in_force(self, cell_id: CellId, cell: Cell) -> PolicySet:
         old = self._held(cell_id, cell.commitment) or await self._fetched(cell_id, cell)
@@ -225,35 +268,38 @@ class Policies:
             self._cells.clear()
         return len(expired)
 
-    def _check_room(self, sender: MemberId, policy: PolicySet, named: Digest) -> None:
+    def _check_room(self, sender: MemberId, policy: PolicySet, named: Digest, coming: int = 0) -> None:
         """What waits for a block, and is dropped without one, may not fill the disk in the meantime."""
-        if self._held(policy.cell, named) is not None or self._waiting(sender) < WAITING_MAX:
+        if self._held(policy.cell, named) is not None or self._waiting(sender) + coming < WAITING_MAX:
             return
         self.drop_expired()
-        if self._waiting(sender) >= WAITING_MAX:
+        if self._waiting(sender) + coming >= WAITING_MAX:
             raise QuotaError(waiting_policies=WAITING_MAX)
 
     def _waiting(self, sender: MemberId) -> int:
-        query = sa.select(sa.func.count()).where(POLICIES.c.good_until > 0, POLICIES.c.sender == sender)
-        return int(self._store.connection.execute(query).scalar_one())
+        return int(self._store.connection.execute(_WAITING, {"sender": sender}).scalar_one())
 
-    def _keep(self, sender: MemberId, policy: PolicySet, named: Digest, cell: Cell | None) -> None:
-        if self._held(policy.cell, named) is not None:
+    def _keep(self, sender: MemberId, versions: Sequence[tuple[PolicySet, Digest, bool]]) -> None:
+        """Keep versions by their commitments, each with whether it is in force already; durable on return."""
+        new = [one for one in versions if self._held(one[0].cell, one[1]) is None]
+        if not new:
             return
-        tag = self._store.tag(policy.subject)
-        is_current = cell is not None and cell.commitment == named
         with self._store.commit("keeper.policy") as connection:
-            row = {
-                "cell": policy.cell,
-                "commitment": named,
-                "tag": tag,
-                "version": policy.version,
-                "sender": sender,
-                "good_until": 0 if is_current else self._view.time + GOOD_MS,
-                "wrapped": self._store.wrapped(tag, encode(policy), b"policy" + named),
-            }
-            upsert(connection, POLICIES, [row])
-        self._cells[tag] = policy.cell
+            upsert(connection, POLICIES, [self._row(sender, *one) for one in new])
+        for policy, _, _ in new:
+            self._cells[self._store.tag(policy.subject)] = policy.cell
+
+    def _row(self, sender: MemberId, policy: PolicySet, named: Digest, is_current: bool) -> dict[str, object]:
+        tag = self._store.tag(policy.subject)
+        return {
+            "cell": policy.cell,
+            "commitment": named,
+            "tag": tag,
+            "version": policy.version,
+            "sender": sender,
+            "good_until": 0 if is_current else self._view.time + GOOD_MS,
+            "wrapped": self._store.wrapped(tag, encode(policy), b"policy" + named),
+        }
 
     def _signed(self, policy: PolicySet, named: Digest, cell: Cell | None, sealed: SealedPolicy) -> PolicyHeld:
         if cell is None:
@@ -281,9 +327,7 @@ class Policies:
     def _held(self, cell_id: CellId, named: Digest) -> PolicySet | None:
         policy = self._known.get((cell_id, named))
         if policy is None:
-            query = sa.select(POLICIES.c.tag, POLICIES.c.wrapped)
-            found = query.where(POLICIES.c.cell == cell_id, POLICIES.c.commitment == named)
-            row = self._store.connection.execute(found).first()
+            row = self._store.connection.execute(_VERSION, {"cell": cell_id, "commitment": named}).first()
             if row is None:
                 return None
             policy = reopen(PolicySet, self._store.unwrapped(row.tag, row.wrapped, b"policy" + named))
@@ -307,7 +351,7 @@ class Policies:
                 continue
             policy = await self._asked(holder.member, wanted)
             if policy is not None:
-                self._keep(holder.member, policy, cell.commitment, cell)
+                self._keep(holder.member, [(policy, cell.commitment, True)])
                 return policy
         return None
 

@@ -14,7 +14,7 @@ from salus.contracts.records.tables import Fate, Override
 from salus.core.ids import BatchId, MemberId
 from salus.core.wire import encode
 from salus.crypto.merkle import narrow
-from salus.keeper.deposits import Holding
+from salus.keeper.checking import Holding
 from salus.keeper.messages import BatchProof, Item
 
 

@@ -9,7 +9,6 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from hmac import digest as hmac_digest
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -18,13 +17,15 @@ from sqlalchemy.engine import Connection, Engine
 
 from salus.core.errors import MalformedError, SalusError, UnavailableError
 from salus.core.faults import NO_FAULTS, Faults
-from salus.core.ids import SubjectId
-from salus.crypto.digests import derive
+from salus.core.ids import MIB_BYTES, SubjectId
+from salus.crypto.digests import Keyed, derive
 from salus.crypto.errors import UnopenableError
 from salus.crypto.sealing_at_rest import NONCE_BYTES, unwrap, unwrap_all, wrap
 from salus.keeper.errors import StoreCorruptError
 from salus.keeper.formats import RECONCILED, YES, begin, prepare
 
+_CACHE_KIB = 32 * 1024  # A process on the embedded engine has two such stores for each member.
+_LOG_BYTES = 32 * MIB_BYTES  # How long SQLite's log grows before its pages move to their places.
 KEY_BYTES = 32
 
 
@@ -129,8 +130,8 @@ class UnstorableError(MalformedError):
     code = "keeper.unstorable"
 
 
-def sqlite_engine(path: Path) -> Engine:
-    """A durable SQLite database in one file."""
+def sqlite_engine(path: Path, page_bytes: int = 4096) -> Engine:
+    """A durable SQLite database in one file. Larger pages suit long rows; they count for a new file alone."""
     engine = sa.create_engine(
         f"sqlite:///{path}",
         connect_args={"check_same_thread": False},
@@ -142,7 +143,9 @@ def sqlite_engine(path: Path) -> Engine:
     @sa.event.listens_for(engine, "connect")
     def _settings(connection: sa.engine.interfaces.DBAPIConnection, _record: object) -> None:
         cursor = connection.cursor()
-        for setting in ("journal_mode=WAL", "synchronous=FULL", "cache_size=-65536", "wal_autocheckpoint=8000"):
+        checkpoint = f"wal_autocheckpoint={_LOG_BYTES // page_bytes}"
+        size = f"page_size={page_bytes}"
+        for setting in (size, "journal_mode=WAL", "synchronous=FULL", f"cache_size=-{_CACHE_KIB}", checkpoint):
             cursor.execute(f"PRAGMA {setting}")
         cursor.close()
 
@@ -158,7 +161,7 @@ class SubjectStore:
     def __init__(self, engine: Engine, kek: bytes, schema: sa.MetaData = metadata, faults: Faults = NO_FAULTS) -> None:
         self._engine = engine
         self._kek = kek
-        self._index_key = derive(kek, "store", "index")
+        self._index = Keyed(derive(kek, "store", "index"))
         self.faults = faults
         self._keys: dict[bytes, bytes] = {}
         with reported():
@@ -191,7 +194,7 @@ class SubjectStore:
 
     def keyed(self, kind: str, value: bytes) -> bytes:
         """A 16-byte tag by which a value is found, and that says nothing without the KEK."""
-        return hmac_digest(self._index_key, kind.encode() + b"\0" + value, "sha256")[:16]
+        return self._index.digest(kind.encode() + b"\0" + value)[:16]
 
     def subject_key(self, tag: bytes) -> bytes | None:
         """The key of a subject, if it is known here."""

@@ -32,6 +32,7 @@ from salus.node.renewing import tend_tls
 from salus.node.settings import Settings
 from salus.node.site import Site, host_and_port, read_site
 from salus.node.sponsor import LedgerSponsor
+from salus.sdk.hands import Hands
 from salus.sdk.packs import shipped_packs
 
 LEDGER_WAIT_S = 30.0  # For the ledger process to found, or open, its store.
@@ -60,9 +61,9 @@ class Attached:
         """The member's keeper and vault, opened here."""
         return KeeperSide(*self._shared())
 
-    def gateway_side(self) -> GatewaySide:
-        """The member's gateway, opened here."""
-        return GatewaySide(*self._shared())
+    def gateway_side(self, hands: Hands | None = None) -> GatewaySide:
+        """The member's gateway, opened here; what it seals, these hands may help with."""
+        return GatewaySide(*self._shared(), hands=hands)
 
     async def serve(self, side: KeeperSide | GatewaySide, address: str) -> Server:
         """Let other members in at an address.

@@ -1,4 +1,4 @@
-"""Where a joiner of a running network begins: at a block that its own light client has verified, never at a peer's word.
+"""Where a joiner of a running network begins: at a block that its own light client verified, never at a peer's word.
 
 The invitation holds a block that the inviter's ledger held. From there on the light client follows the validators to
 the block of an older snapshot, asks everybody it knows for the same block, and hands height and id to CometBFT, whose
@@ -29,7 +29,7 @@ class NobodyToAskError(UnavailableError):
 
 
 class AttackedError(IntegrityError):
-    """Two members tell of different blocks at one height, both signed: the network is under attack, or was cut in two."""
+    """Two members tell of different blocks at one height, both signed: an attack, or a network that was cut in two."""
 
     code = "node.attacked"
 

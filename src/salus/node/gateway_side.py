@@ -30,6 +30,7 @@ from salus.sdk.author import Author
 from salus.sdk.desk import Desk
 from salus.sdk.directory import Directory
 from salus.sdk.gateway import Gateway
+from salus.sdk.hands import Hands
 from salus.sdk.own import OwnRecords
 from salus.sdk.reader import Reader, Wanted
 from salus.sdk.unified import Unified, UnifiedRead
@@ -59,6 +60,7 @@ class GatewaySide:
         packs: tuple[Pack, ...],
         clock: Clock,
         faults: Faults = NO_FAULTS,
+        hands: Hands | None = None,
     ) -> None:
         self.name = name
         self.folder = folder
@@ -71,7 +73,7 @@ class GatewaySide:
         self.store = gateway_store(folder, secrets, faults)
         self.blobs = vault_store(folder, faults)
         self.own_log = AccessLog(name, self.store, clock)
-        self.author = Author(self.gateway, self.store, self.blobs)
+        self.author = Author(self.gateway, self.store, self.blobs, hands)
         self.own = OwnRecords(self.gateway, self.store, self.blobs, self.own_log, packs)
         self.desk = Desk(self.gateway, self.store, self.own_log, secrets.gateway)
         self.directory = Directory(self.gateway, self.store)

@@ -25,6 +25,7 @@ from salus.node.http.server import Server
 from salus.node.observing.logs import say_error
 from salus.node.settings import Settings
 from salus.node.tending import Tended
+from salus.sdk.hands import Hands
 
 LOCK_FILE = "gateway.lock"
 
@@ -42,6 +43,7 @@ class Gateways:
         self.folder = folder
         self.settings = settings or Settings()
         self.genesis = read_genesis(folder)
+        self.hands = Hands()  # Of all gateways: an import lends them its workers.
         self._attached: list[Attached] = []
         self._members: dict[MemberId, GatewaySide] = {}
         self._servers: list[Server] = []
@@ -92,7 +94,7 @@ class Gateways:
         for name in members_here(self.folder, self.genesis):
             attached = await attach(self.folder, name, Part.GATEWAY, self.settings, self.genesis)
             self._attached.append(attached)
-            side = self._members[name] = attached.gateway_side()
+            side = self._members[name] = attached.gateway_side(self.hands)
             self._servers.append(await attached.serve(side, attached.site.gateway))
         for side in self.members:
             try:

@@ -10,6 +10,7 @@ from salus.engines.engine import Ledger
 from salus.node.gateway_side import GatewaySide
 from salus.node.settings import Settings
 from salus.node.tending import Tended
+from salus.sdk.hands import Hands
 
 
 class Hosted(Protocol):
@@ -27,6 +28,10 @@ class Hosted(Protocol):
     @property
     def settings(self) -> Settings:
         """What they were opened with."""
+
+    @property
+    def hands(self) -> Hands:
+        """Who does arithmetic for them: an import lends its workers."""
 
     @property
     def members(self) -> Sequence[GatewaySide]:

@@ -26,6 +26,7 @@ from salus.machine.sponsor import Sponsor
 from salus.node.keys import Secrets
 from salus.node.stores import keeper_store, vault_store
 from salus.node.tending import Tended
+from salus.sdk.hands import Hands
 from salus.vault.places import keepers_of
 from salus.vault.vault import GOOD_MS, BlobStore, Vault
 
@@ -44,6 +45,7 @@ class KeeperSide:
         packs: tuple[Pack, ...],
         clock: Clock,
         faults: Faults = NO_FAULTS,
+        hands: Hands | None = None,
         blobs: BlobStore | None = None,
     ) -> None:
         """Open the folder's stores; `blobs` is its vault where it is open already."""
@@ -55,7 +57,7 @@ class KeeperSide:
         self._tidied: TimeMs = 0
         self._store = keeper_store(folder, secrets, faults)
         keys = KeeperKeys(opening=secrets.sealing, signing=secrets.keeper)
-        self.keeper = Keeper(name, self._store, ledger, transport, keys, packs, clock)
+        self.keeper = Keeper(name, self._store, ledger, transport, keys, packs, clock, (hands or Hands()).carry)
         self.blobs = blobs or vault_store(folder, faults)
         self.vault = Vault(
             name, ledger.chain, self.blobs, transport, secrets.keeper, self._permits, self._seat_members, clock

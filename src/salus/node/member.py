@@ -22,6 +22,7 @@ from salus.node.keeper_side import KeeperSide
 from salus.node.keys import Secrets
 from salus.node.sponsor import LedgerSponsor
 from salus.node.tending import Tended
+from salus.sdk.hands import Hands
 
 
 class Member(GatewaySide):
@@ -38,9 +39,10 @@ class Member(GatewaySide):
         packs: tuple[Pack, ...],
         clock: Clock,
         faults: Faults = NO_FAULTS,
+        hands: Hands | None = None,
     ) -> None:
         sponsor = LedgerSponsor(name, replica.chain, secrets.ledger, engine, replica, clock)
-        shared = (name, folder, secrets, replica, transport, sponsor, packs, clock, faults)
+        shared = (name, folder, secrets, replica, transport, sponsor, packs, clock, faults, hands or Hands())
         super().__init__(*shared)
         self.replica = replica
         self.pack_roots = frozenset(pack_root(pack) for pack in packs)

@@ -36,6 +36,7 @@ from salus.node.observing.logs import say_error
 from salus.node.observing.watching import SplitDoor, WatchedEngine, WatchedTransport
 from salus.node.settings import Settings
 from salus.node.tending import Tended
+from salus.sdk.hands import Hands
 from salus.state.state import State
 
 
@@ -54,6 +55,7 @@ class Network:
         self.settings = settings or Settings()
         self.genesis = read_genesis(folder)
         self.switchboard = Switchboard()
+        self.hands = Hands()  # Of all members: an import lends them its workers.
         self._machine = Machine(remembering(signatures.verify))
         self._replicas: dict[MemberId, Replica] = {}
         self._members: dict[MemberId, Member] = {}
@@ -115,6 +117,7 @@ class Network:
             packs_in(self.folder),
             self.settings.clock,
             self.settings.faults,
+            self.hands,
         )
         self.switchboard.doors[name] = self.doors[name] = SplitDoor(member.door, name)
 

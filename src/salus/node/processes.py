@@ -118,7 +118,8 @@ class Supervisor:
                 keepers.append(asyncio.create_task(self._keep_up(unit, is_up)))
                 await self._unless_stopping(is_up.wait(), None)
             kept = asyncio.gather(*keepers)
-            await asyncio.wait({kept, stopped := asyncio.create_task(self._stopping.wait())}, return_when=FIRST)
+            stopped = asyncio.create_task(self._stopping.wait())
+            await asyncio.wait((kept, stopped), return_when=FIRST)
             self.stop()  # For nothing is left to be kept up, if nobody asked.
             await stopped
             await kept

@@ -34,6 +34,7 @@ from salus.vault.vault import BlobStore
 
 SETTINGS_FILE = "stores.toml"
 DATABASES = ("keeper", "gateway")
+PAGE_BYTES = {"keeper": 8192, "gateway": 4096}  # Most of a keeper's rows are what one subject has in one batch.
 _SHAPE = {
     "keeper": {"url"},
     "gateway": {"url"},
@@ -77,7 +78,9 @@ def read_settings(folder: Path) -> StoreSettings:
 
 def database(folder: Path, name: str, url: str | None, *, is_owner: bool = True) -> Engine:
     """The database of a keeper or gateway, opened for its owner or to look at alone."""
-    return sqlite_engine(folder / f"{name}.db") if url is None else postgres_engine(url, is_owner=is_owner)
+    if url is not None:
+        return postgres_engine(url, is_owner=is_owner)
+    return sqlite_engine(folder / f"{name}.db", PAGE_BYTES[name])
 
 
 def keeper_store(folder: Path, secrets: Secrets, faults: Faults = NO_FAULTS) -> SubjectStore:

@@ -12,15 +12,12 @@ Every step can be repeated; a crash anywhere leaves nothing or a whole batch (`r
 """
 
 import os
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 
-from salus.contracts.consent import padded as padded_explicit
 from salus.contracts.members.messages import Committee
-from salus.contracts.records.batch import document_context, key_commitment
 from salus.contracts.records.errors import (
     AlreadyOverriddenError,
     BatchNotFoundError,
@@ -31,16 +28,26 @@ from salus.contracts.records.header import LEAVES_PER_BATCH, Header, RecordId
 from salus.contracts.records.messages import Anchor, SeatReceipt, Supersede, Withdraw
 from salus.contracts.records.reads import batch_of
 from salus.core.errors import SalusError, UnavailableError
-from salus.core.ids import NO_DIGEST, BatchId, CommitteeId, Digest, FhirType, Height, SubjectId, Token
+from salus.core.ids import NO_DIGEST, BatchId, CommitteeId, Digest, FhirType, Height, SubjectId
 from salus.core.transport import ask
 from salus.core.wire import encode, reopen, replace
-from salus.crypto.digests import TOKEN_BYTES, blind
-from salus.crypto.documents import seal_chunks
 from salus.crypto.shares import quorum
 from salus.keeper.keeper import HeldFound, HeldWanted
 from salus.keeper.messages import DepositRefused
-from salus.sdk.author_store import AuthorStore, OwnEntry, Plan, Stage, Supersedes
-from salus.sdk.dealing import Dealer, Fresh, blobs_of, by_index
+from salus.sdk.author_store import AuthorStore, Plan, Stage, Supersedes
+from salus.sdk.dealing import Dealer, Fresh, blobs_of
+from salus.sdk.drafting import (
+    CHANCE_BYTES,
+    Drafted,
+    OwnEntry,
+    Setting,
+    ToDraft,
+    Tokens,
+    ToSeal,
+    by_index,
+    draft_batch,
+    seal_one,
+)
 from salus.sdk.errors import (
     LedgerRefusedError,
     NoSuchSubjectError,
@@ -49,13 +56,16 @@ from salus.sdk.errors import (
     TooFewSeatsError,
 )
 from salus.sdk.gateway import Gateway, new_id, new_secret, seats_of
+from salus.sdk.hands import Hands
+from salus.sdk.links import Link
 from salus.vault.vault import BlobStore
 
-TERM_BUCKET = 8
-CHANCE_BYTES = 64 + TOKEN_BYTES * TERM_BUCKET  # That one document needs.
 REFUSED_FOR_GOOD = {  # However often it is tried: what the batch would supersede is not there to be superseded.
     error.code for error in (AlreadyOverriddenError, BatchNotFoundError, TargetTwiceError, TargetInOwnBatchError)
 }
+
+_LOT_BYTES = 16  # By which indices are shuffled: two never draw the same.
+_TOKENS_KEPT = 4_096  # Patients whose blinded terms are remembered.
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -87,31 +97,21 @@ class _Draft:
     """A batch in the making: own entries by subject, blobs, and which document stands where."""
 
     plan: Plan
+    setting: Setting
     own: dict[SubjectId, list[OwnEntry]]
     fresh: Fresh
     places: dict[int, int]  # Document's place in the call → index.
     sources: list[tuple[bytes, bytes, int]]
 
 
-class _Tokens(dict[str, Token]):
-    """A patient's terms as this author blinds them, each worked out once."""
-
-    def __init__(self, term_key: bytes) -> None:
-        super().__init__()
-        self._term_key = term_key
-
-    def __missing__(self, term: str) -> Token:
-        token = self[term] = blind(self._term_key, term)
-        return token
-
-
 class Author(Dealer):
     """The sealing half of a member's gateway."""
 
-    def __init__(self, gateway: Gateway, store: AuthorStore, blobs: BlobStore) -> None:
+    def __init__(self, gateway: Gateway, store: AuthorStore, blobs: BlobStore, hands: Hands | None = None) -> None:
         super().__init__(gateway, store, blobs)
+        self._hands = hands or Hands()
         self._under_way: set[BatchId] = set()  # Batches that a call works on: no other may begin with them.
-        self._tokens: dict[tuple[SubjectId, bytes], _Tokens] = {}
+        self._tokens: dict[tuple[SubjectId, bytes], Tokens] = {}
 
     async def seal(self, documents: Sequence[NewDocument]) -> SealedBatch:
         """Seal up to 1,024 documents of patients of one committee; final on return.
@@ -124,7 +124,10 @@ class Author(Dealer):
         """
         assert 0 < len(documents) <= LEAVES_PER_BATCH, "A batch has 1 to 1,024 documents."
         committee_id = self._committee_of(documents)
-        draft = self._draft(documents, committee_id)
+        if self._hands.are_many:
+            draft = await self._drafted(documents, committee_id)
+        else:
+            draft = self._draft(documents, committee_id)
         self._blobs.keep(self._gateway.member, draft.plan.batch_id, draft.fresh.blobs)
         self._store.keep_plan(draft.plan, draft.own, draft.sources)
         with self._working_on(draft.plan.batch_id, draft.fresh):
@@ -248,7 +251,37 @@ class Author(Dealer):
         return committees.pop()
 
     def _draft(self, documents: Sequence[NewDocument], committee_id: CommitteeId) -> _Draft:
+        """A batch, drafted here and now."""
         committee = self._gateway.committee(committee_id)
+        draft = self._begun(committee_id, committee)
+        for document, (index, chance) in zip(documents, _drawn(len(documents)), strict=True):
+            self._add(draft, document, index, chance)
+        for entries in draft.own.values():
+            entries.sort(key=lambda entry: entry.index)
+        root, share_root = self._roots(draft.plan, draft.own, committee, draft.fresh)
+        return self._completed(draft, documents, root, share_root)
+
+    async def _drafted(self, documents: Sequence[NewDocument], committee_id: CommitteeId) -> _Draft:
+        """As `_draft`, with all arithmetic done by other hands."""
+        committee = self._gateway.committee(committee_id)
+        draft = self._begun(committee_id, committee)
+        drawn = _drawn(len(documents))
+        order = ToDraft(
+            setting=draft.setting,
+            term_keys={subject: self._link(subject).term_key for subject in {one.subject for one in documents}},
+            members=tuple(holder.member for holder in committee.seats),
+            documents=tuple([_to_seal(one, *chosen) for one, chosen in zip(documents, drawn, strict=True)]),
+        )
+        done = reopen(Drafted, await self._hands.carry(draft_batch, encode(order)))
+        draft.own.update((subject, list(entries)) for subject, entries in done.own.items())
+        draft.fresh.blobs.update(done.blobs)
+        draft.fresh.vaults = done.vaults
+        draft.fresh.dealt = draft.plan.epoch, by_index(draft.own), list(done.shares), list(done.hashes)
+        for document, (index, _), content in zip(documents, drawn, done.contents, strict=True):
+            self._note(draft, document, index, content)
+        return self._completed(draft, documents, done.root, done.share_root)
+
+    def _begun(self, committee_id: CommitteeId, committee: Committee) -> _Draft:
         plan = Plan(
             batch_id=new_id(),
             committee=committee_id,
@@ -260,63 +293,46 @@ class Author(Dealer):
             height=0,
             tx_id=NO_DIGEST,
         )
-        draft = _Draft(plan=plan, own={}, fresh=Fresh(blobs={}), places={}, sources=[])
-        indices = secrets.SystemRandom().sample(range(LEAVES_PER_BATCH), len(documents))
-        randomness = os.urandom(CHANCE_BYTES * len(documents))  # In one go: asked for each, it costs a step each.
-        for place, (document, index) in enumerate(zip(documents, indices, strict=True)):
-            self._add(draft, document, index, randomness[CHANCE_BYTES * place : CHANCE_BYTES * (place + 1)])
-            draft.places[place] = index
-        for entries in draft.own.values():
-            entries.sort(key=lambda entry: entry.index)
+        return _Draft(
+            plan=plan, setting=self._setting(plan, committee), own={}, fresh=Fresh(blobs={}), places={}, sources=[]
+        )
+
+    def _completed(self, draft: _Draft, documents: Sequence[NewDocument], root: Digest, share_root: Digest) -> _Draft:
+        draft.places = {place: index for place, (_, _, index) in enumerate(draft.sources)}
         supersedes = tuple(
             Supersedes(batch_id=d.replaces.batch_id, index=d.replaces.index, successor_index=draft.places[place])
             for place, d in enumerate(documents)
             if d.replaces is not None
         )
-        root, share_root = self._roots(plan, draft.own, committee, draft.fresh)
-        draft.plan = replace(plan, root=root, share_root=share_root, supersedes=supersedes)
+        draft.plan = replace(draft.plan, root=root, share_root=share_root, supersedes=supersedes)
         return draft
 
     def _add(self, draft: _Draft, document: NewDocument, index: int, chance: bytes) -> None:
-        """Seal one document. Of the chance, 32 bytes are its key, 32 the salt of its leaf, the rest fills its terms."""
-        key, salt, filling = chance[:32], chance[32:64], chance[64:]
-        record = RecordId(self._gateway.member, draft.plan.batch_id, index)
-        chain = self._gateway.chain
-        sealed = seal_chunks(key, document_context(chain, record), document.data)
-        blobs = tuple(sha256(blob).digest() for blob in sealed)
-        draft.fresh.blobs.update(zip(blobs, sealed, strict=True))
-        terms, explicit = self._blinded(document, filling)
-        header = Header(
-            subject=document.subject,
-            record=record,
-            replaces=document.replaces,
-            blobs=blobs,
-            size_bytes=len(document.data),
-            key_com=key_commitment(chain=chain, record=record, key=key),
-            fhir_type=document.fhir_type,
-            terms=terms,
-            explicit=explicit,
-            bits=document.bits,
-        )
-        entry = OwnEntry(index=index, key=key, salt=salt, header=encode(header))
+        """Seal one document into a draft."""
+        tokens = self._tokens_of(document.subject)
+        entry, blobs = seal_one(draft.setting, _to_seal(document, index, chance), tokens)
+        draft.fresh.blobs.update(blobs)
         draft.own.setdefault(document.subject, []).append(entry)
-        content = self._store.keyed("content", sha256(document.data).digest())
-        draft.sources.append((self._source_key(document.subject, document.source), content, index))
+        self._note(draft, document, index, sha256(document.data).digest())
 
-    def _blinded(self, document: NewDocument, filling: bytes) -> tuple[tuple[Token, ...], tuple[Token, ...]]:
-        link = self._store.link_of(document.subject)
+    def _note(self, draft: _Draft, document: NewDocument, index: int, content: Digest) -> None:
+        """From which source and content a record comes."""
+        source = self._source_key(document.subject, document.source)
+        draft.sources.append((source, self._store.keyed("content", content), index))
+
+    def _link(self, subject: SubjectId) -> Link:
+        link = self._store.link_of(subject)
         assert link is not None, "Links were checked before."
-        tokens = self._tokens.get((document.subject, link.term_key))
+        return link
+
+    def _tokens_of(self, subject: SubjectId) -> Tokens:
+        term_key = self._link(subject).term_key
+        tokens = self._tokens.get((subject, term_key))
         if tokens is None:
-            if len(self._tokens) >= 4096:
+            if len(self._tokens) >= _TOKENS_KEPT:
                 self._tokens.clear()
-            tokens = self._tokens[document.subject, link.term_key] = _Tokens(link.term_key)
-        missing = -len(document.terms) % TERM_BUCKET if document.terms else TERM_BUCKET
-        terms = [tokens[term] for term in document.terms]
-        # By chance: filling that repeats would give itself away, and the count.
-        terms += [filling[at : at + TOKEN_BYTES] for at in range(0, TOKEN_BYTES * missing, TOKEN_BYTES)]
-        terms.sort()
-        return tuple(terms), padded_explicit(tuple([tokens[term] for term in document.explicit]))
+            tokens = self._tokens[subject, term_key] = Tokens(term_key)
+        return tokens
 
     # Steps 2, 5 and 6.
 
@@ -407,3 +423,26 @@ class Author(Dealer):
 
     def _source_key(self, subject: SubjectId, source: str) -> bytes:
         return self._store.keyed("source", subject + source.encode())
+
+
+def _drawn(count: int) -> list[tuple[int, bytes]]:
+    """An index and the chance for each of some documents."""
+    shuffling = os.urandom(_LOT_BYTES * LEAVES_PER_BATCH)
+    lots = [shuffling[at : at + _LOT_BYTES] for at in range(0, len(shuffling), _LOT_BYTES)]
+    indices = sorted(range(LEAVES_PER_BATCH), key=lots.__getitem__)[:count]
+    randomness = os.urandom(CHANCE_BYTES * count)  # In one go: asked for each, it costs a step each.
+    return [(index, randomness[CHANCE_BYTES * at : CHANCE_BYTES * (at + 1)]) for at, index in enumerate(indices)]
+
+
+def _to_seal(document: NewDocument, index: int, chance: bytes) -> ToSeal:
+    return ToSeal(
+        index=index,
+        chance=chance,
+        subject=document.subject,
+        data=document.data,
+        fhir_type=document.fhir_type,
+        terms=document.terms,
+        explicit=document.explicit,
+        bits=document.bits,
+        replaces=document.replaces,
+    )

@@ -24,13 +24,13 @@ from salus.core.ids import (
     Height,
     LeafIndex,
     MemberId,
-    Salt,
     SubjectId,
     TimeMs,
 )
 from salus.core.wire import Record, encode, reopen
 from salus.keeper.messages import WideningNotice
 from salus.keeper.store import SubjectStore, metadata, text, upsert
+from salus.sdk.drafting import OwnEntry
 from salus.sdk.links import Link
 from salus.vault.messages import BlobsKept
 
@@ -110,6 +110,16 @@ WAITING_MAX = 10_000  # Of one sender.
 NOTICES_MAX = 64  # Of one cell, from one keeper.
 _AT_ONCE = 500  # Keys in one query.
 
+# Built once: asked for every batch, patient or document.
+_NEWEST = sa.select(sa.func.max(SOURCES.c.number))
+_FORGET = [table.delete().where(table.c.batch_id == sa.bindparam("batch")) for table in (OWN, SOURCES)]
+_KEPT = sa.select(VAULT_RECEIPTS).where(VAULT_RECEIPTS.c.batch_id == sa.bindparam("batch"))
+_SEVERAL = sa.select(SOURCES).where(SOURCES.c.source.in_(sa.bindparam("sources", expanding=True)))
+_SEVERAL = _SEVERAL.order_by(SOURCES.c.number)
+_LINK = sa.select(LINKS.c.tag, LINKS.c.wrapped)
+_BY_LOCAL = _LINK.where(LINKS.c.local == sa.bindparam("local"))
+_BY_TAG = _LINK.where(LINKS.c.tag == sa.bindparam("tag"))
+
 
 class Stage(IntEnum):
     """How far a batch has come."""
@@ -117,15 +127,6 @@ class Stage(IntEnum):
     PLANNED = 1  # Durable here; nothing is on the ledger yet.
     FINAL = 2  # On the ledger, held by a quorum.
     DURABLE = 3  # Held by every seat.
-
-
-class OwnEntry(Record, tag="o/1", frozen=True):
-    """One own record: its key, and all that is needed to send it again."""
-
-    index: LeafIndex
-    key: Digest
-    salt: Salt
-    header: bytes
 
 
 class OwnHolding(Record, tag="author.own/1", frozen=True):
@@ -170,9 +171,9 @@ class AuthorStore(SubjectStore):
     ) -> None:
         """Keep a whole plan before anything of it leaves. `sources`: keyed id, keyed content, index."""
         with self.commit("author.plan") as connection:
-            number = 1 + (connection.execute(sa.select(sa.func.max(SOURCES.c.number))).scalar() or 0)
-            connection.execute(OWN.delete().where(OWN.c.batch_id == plan.batch_id))
-            connection.execute(SOURCES.delete().where(SOURCES.c.batch_id == plan.batch_id))
+            number = 1 + (connection.execute(_NEWEST).scalar() or 0)
+            for forget in _FORGET:
+                connection.execute(forget, {"batch": plan.batch_id})
             rows: list[dict[str, object]] = []
             for subject, entries in own.items():
                 tag = self.tag(subject)
@@ -208,7 +209,7 @@ class AuthorStore(SubjectStore):
 
     def vault_receipts(self, batch_id: BatchId) -> dict[MemberId, BlobsKept]:
         """What vaults signed for a batch's blobs."""
-        rows = self.connection.execute(sa.select(VAULT_RECEIPTS).where(VAULT_RECEIPTS.c.batch_id == batch_id))
+        rows = self.connection.execute(_KEPT, {"batch": batch_id})
         return {MemberId(row.vault): BlobsKept(int(row.good_until), bytes(row.signature)) for row in rows}
 
     def set_stage(self, plan: Plan, stage: Stage) -> None:
@@ -264,8 +265,7 @@ class AuthorStore(SubjectStore):
         """As `source`, for many at once; those that are not known are left out."""
         found: dict[bytes, tuple[bytes, BatchId, int]] = {}
         for start in range(0, len(sources), _AT_ONCE):
-            query = sa.select(SOURCES).where(SOURCES.c.source.in_(sources[start : start + _AT_ONCE]))
-            for row in self.connection.execute(query.order_by(SOURCES.c.number)):
+            for row in self.connection.execute(_SEVERAL, {"sources": sources[start : start + _AT_ONCE]}):
                 found[bytes(row.source)] = (bytes(row.content), bytes(row.batch_id), int(row.leaf))
         return found
 
@@ -308,15 +308,14 @@ class AuthorStore(SubjectStore):
 
     def link(self, local: str) -> Link | None:
         """The patient behind the member's own number."""
-        query = sa.select(LINKS.c.tag, LINKS.c.wrapped).where(LINKS.c.local == self.keyed("local", local.encode()))
-        return self._link(self.connection.execute(query).first())
+        key = {"local": self.keyed("local", local.encode())}
+        return self._link(self.connection.execute(_BY_LOCAL, key).first())
 
     def link_of(self, subject: SubjectId) -> Link | None:
         """The link to a subject."""
         link = self._links.get(subject)
         if link is None:
-            query = sa.select(LINKS.c.tag, LINKS.c.wrapped).where(LINKS.c.tag == self.tag(subject))
-            link = self._link(self.connection.execute(query).first())
+            link = self._link(self.connection.execute(_BY_TAG, {"tag": self.tag(subject)}).first())
             if link is not None:
                 if len(self._links) >= 65_536:
                     self._links.clear()

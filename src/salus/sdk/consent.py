@@ -9,7 +9,7 @@ From the block on, every keeper compares its policy with the cell's commitment: 
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 
 from salus.contracts.cells.messages import Advance, Close, Create, Freeze, SeatReceipt, Thaw
 from salus.contracts.cells.reads import cell_of
@@ -19,13 +19,23 @@ from salus.contracts.consent import PolicySet, Writer, commitment
 from salus.contracts.members.messages import Committee, SeatHolder
 from salus.contracts.members.reads import member_of
 from salus.core.errors import MalformedError, RefusalError, SalusError
-from salus.core.ids import NO_DIGEST, CommitteeId, Digest, Height, MemberId, Seat
-from salus.core.transport import ask
+from salus.core.ids import MIB_BYTES, NO_DIGEST, CommitteeId, Digest, Height, MemberId, Seat
+from salus.core.transport import PeerRefusalError, ask
 from salus.core.wire import encode
 from salus.crypto.hpke import seal
 from salus.crypto.shares import faulty, quorum
 from salus.crypto.signatures import verify
-from salus.keeper.messages import Cosignature, PolicyDeposit, PolicyHeld, SealedPolicy, info, widening_statement
+from salus.keeper.messages import (
+    Cosignature,
+    FirstPolicies,
+    FirstPoliciesHeld,
+    PolicyDeposit,
+    PolicyHeld,
+    SealedFirstPolicies,
+    SealedPolicy,
+    info,
+    widening_statement,
+)
 from salus.sdk.enough import Asked
 from salus.sdk.errors import NoSuchSubjectError, OldWalletError, TooFewSeatsError
 from salus.sdk.gateway import Gateway, new_secret, seats_of
@@ -44,6 +54,7 @@ from salus.sdk.views import Findings
 from salus.sdk.wallet import Wallet
 
 _CREATED_AT_ONCE = 64
+_CREATED_BYTES_MAX = MIB_BYTES // 2  # Of their policies: an envelope holds one MiB.
 
 
 async def create(gateway: Gateway, wallet: Wallet) -> PolicySet:
@@ -58,28 +69,94 @@ async def create(gateway: Gateway, wallet: Wallet) -> PolicySet:
     deposit = PolicyDeposit(policy=policy, evidence=None, cosignature=None)
     held = await _deposit(gateway, wallet.committee, deposit, Findings(), is_first=True)
     _enough(committee, len(held))
-    message = Create(
+    await gateway.sponsor(_creating(wallet, policy))
+    return policy
+
+
+def _creating(wallet: Wallet, policy: PolicySet) -> Create:
+    return Create(
         cell_id=wallet.cell,
         committee=wallet.committee,
         commitment=commitment(policy),
         owner=wallet.owner_digest(0),
         recovery=NO_DIGEST,
     )
-    await gateway.sponsor(message)
-    return policy
 
 
 async def create_many(gateway: Gateway, wallets: Sequence[Wallet]) -> list[PolicySet | SalusError]:
-    """Open many cells, some dozens at a time so that they share blocks; what became of each, in order."""
+    """Open many cells of one committee, some dozens at a time so that they share envelopes and blocks.
+
+    What became of each, in order.
+    """
+    opened = [(wallet, wallet.policy(0, new_secret())) for wallet in wallets]
     done: list[PolicySet | SalusError] = []
-    for start in range(0, len(wallets), _CREATED_AT_ONCE):
-        part = wallets[start : start + _CREATED_AT_ONCE]
-        results = await asyncio.gather(*(create(gateway, wallet) for wallet in part), return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException) and not isinstance(result, SalusError):
-                raise result
-            done.append(result)
+    for part in _parts(opened):
+        refusals = await _deposit_first(gateway, part[0][0].committee, [policy for _, policy in part])
+        made = [_made(gateway, *one, refusal) for one, refusal in zip(part, refusals, strict=True)]
+        done += await asyncio.gather(*made)
     return done
+
+
+def _parts(opened: Sequence[tuple[Wallet, PolicySet]]) -> Iterator[list[tuple[Wallet, PolicySet]]]:
+    """As many as share an envelope and a block."""
+    part: list[tuple[Wallet, PolicySet]] = []
+    size_bytes = 0
+    for wallet, policy in opened:
+        size = len(encode(policy))
+        if part and (len(part) == _CREATED_AT_ONCE or size_bytes + size > _CREATED_BYTES_MAX):
+            yield part
+            part, size_bytes = [], 0
+        part.append((wallet, policy))
+        size_bytes += size
+    if part:
+        yield part
+
+
+async def _made(
+    gateway: Gateway, wallet: Wallet, policy: PolicySet, refusal: SalusError | None
+) -> PolicySet | SalusError:
+    """Open a cell whose policy is deposited."""
+    if refusal is not None:
+        return refusal
+    try:
+        await gateway.sponsor(_creating(wallet, policy))
+    except SalusError as error:
+        return error
+    return policy
+
+
+async def _deposit_first(
+    gateway: Gateway, committee_id: CommitteeId, policies: Sequence[PolicySet]
+) -> list[SalusError | None]:
+    """Leave first versions with every seat that answers in time; for each why it may not be created, if it may not."""
+    committee = gateway.committee(committee_id)
+    body = encode(FirstPolicies(policies=tuple(policies)))
+
+    async def leave(seat: Seat, holder: SeatHolder) -> FirstPoliciesHeld:
+        sealed = SealedFirstPolicies(seat=seat, sealed=seal(holder.sealing, body, info(gateway.chain, "policy")))
+        return await ask(gateway.transport, holder.member, sealed, FirstPoliciesHeld)
+
+    asked = Asked({seat: leave(seat, holder) for seat, holder in seats_of(committee)})
+
+    def held(replies: Mapping[Seat, FirstPoliciesHeld | SalusError]) -> list[dict[int, str]]:
+        """Per seat that answered for itself, the codes of what it refused."""
+        sound = ((s, reply) for s, reply in replies.items() if isinstance(reply, FirstPoliciesHeld) and reply.seat == s)
+        return [dict(reply.refused) for _, reply in sound]
+
+    await asked.until(lambda replies: len(held(replies)) >= quorum(len(committee.seats)))
+    answers = held(asked.replies)
+    asked.go_on(gateway.late)
+    return [_refusal(committee, answers, place) for place in range(len(policies))]
+
+
+def _refusal(committee: Committee, answers: Sequence[Mapping[int, str]], place: int) -> SalusError | None:
+    codes = [codes[place] for codes in answers if place in codes]
+    count = len(answers) - len(codes)
+    if count > faulty(len(committee.seats)):
+        return None
+    if codes:
+        return PeerRefusalError(codes[0])
+    return TooFewSeatsError(answered=count, needed=faulty(len(committee.seats)) + 1)
 
 
 async def change(

@@ -7,20 +7,12 @@ is in `author.py`. Dealing is deterministic: repeated, it sends the same shares.
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from hashlib import sha256
+from dataclasses import dataclass, field
 
 from salus.contracts.members.messages import Committee
 from salus.contracts.members.reads import member_of
-from salus.contracts.records.batch import (
-    DIGEST_BYTES,
-    leaf_levels,
-    row_levels,
-    share_context,
-    share_contexts_prefix,
-    share_row,
-)
-from salus.contracts.records.header import Header, leaf
+from salus.contracts.records.batch import DIGEST_BYTES
+from salus.contracts.records.header import Header
 from salus.contracts.records.messages import SeatReceipt
 from salus.contracts.records.statements import deposited
 from salus.core.errors import SalusError
@@ -28,7 +20,7 @@ from salus.core.ids import MINUTE_MS, BatchId, Digest, Epoch, MemberId, Seat, Su
 from salus.core.transport import ask
 from salus.core.wire import encode, reopen
 from salus.crypto.hpke import seal
-from salus.crypto.shares import deal_batch, faulty, quorum, threshold
+from salus.crypto.shares import faulty, quorum, threshold
 from salus.crypto.signatures import verify
 from salus.keeper.messages import (
     BatchShares,
@@ -42,8 +34,9 @@ from salus.keeper.messages import (
     info,
 )
 from salus.machine.sponsor import VALID_MS
-from salus.sdk.author_store import AuthorStore, OwnEntry, Plan
+from salus.sdk.author_store import AuthorStore, Plan
 from salus.sdk.consent import deposit_with
+from salus.sdk.drafting import OwnEntry, Setting, by_index, deal_entries, roots_of
 from salus.sdk.enough import Asked
 from salus.sdk.gateway import Gateway, seats_of
 from salus.sdk.views import Findings
@@ -57,6 +50,7 @@ class Fresh:
     """What a batch that was just drafted still has in memory, so that it is neither read nor dealt a second time."""
 
     blobs: dict[Digest, bytes]
+    vaults: dict[Digest, list[MemberId]] = field(default_factory=dict)  # Which keep each blob, if it was worked out.
     dealt: tuple[Epoch, list[OwnEntry], list[bytes], list[bytes]] | None = None  # Entries, shares, hashes.
 
 
@@ -77,14 +71,15 @@ class Dealer:
         shares, hashes = self._dealt(plan, entries, committee)
         if fresh is not None:
             fresh.dealt = plan.epoch, entries, shares, hashes
-        leaves = {entry.index: leaf(entry.salt, entry.header) for entry in entries}
-        rows = {entry.index: share_row(one) for entry, one in zip(entries, hashes, strict=True)}
-        return leaf_levels(leaves, plan.dummy_seed)[-1], row_levels(rows, plan.dummy_seed)[-1]
+        return roots_of(entries, hashes, plan.dummy_seed)
 
     def _dealt(self, plan: Plan, entries: Sequence[OwnEntry], committee: Committee) -> tuple[list[bytes], list[bytes]]:
         """Shares per seat (32 bytes per entry, joined), and per entry the joined hashes of all seats' shares."""
+        return deal_entries(self._setting(plan, committee), entries)
+
+    def _setting(self, plan: Plan, committee: Committee) -> Setting:
         seats = len(committee.seats)
-        prefix = share_contexts_prefix(
+        return Setting(
             chain=self._gateway.chain,
             author=self._gateway.member,
             batch_id=plan.batch_id,
@@ -92,19 +87,15 @@ class Dealer:
             epoch=plan.epoch,
             seats=seats,
             threshold=threshold(seats),
+            dummy_seed=plan.dummy_seed,
         )
-        contexts = [share_context(prefix, entry.index) for entry in entries]
-        shares = deal_batch([entry.key for entry in entries], contexts, seats=seats, threshold=threshold(seats))
-        ends = range(0, DIGEST_BYTES * len(entries), DIGEST_BYTES)
-        hashes = [b"".join([sha256(blob[at : at + DIGEST_BYTES]).digest() for blob in shares]) for at in ends]
-        return shares, hashes
 
     async def _put_blobs(self, plan: Plan, own: Mapping[SubjectId, list[OwnEntry]], committee: Committee) -> bool:
         """Blobs into the vaults that are to keep them; whether all have signed that they do."""
         members = [holder.member for holder in committee.seats]
         fresh = self._fresh.get(plan.batch_id)
         digests = list(fresh.blobs) if fresh is not None else blobs_of(by_index(own))
-        places = {digest: keepers_of(digest, members) for digest in digests}
+        places = (fresh.vaults if fresh is not None else {}) or {blob: keepers_of(blob, members) for blob in digests}
         by_vault: dict[MemberId, list[Digest]] = {}
         for digest, vaults in places.items():
             for vault in vaults:
@@ -226,6 +217,7 @@ class Dealer:
         seat: Seat,
         committee: Committee,
     ) -> Deposited | DepositRefused:
+        starts = range(0, DIGEST_BYTES * len(entries), DIGEST_BYTES)
         body = encode(
             BatchShares(
                 chain=self._gateway.chain,
@@ -238,14 +230,10 @@ class Dealer:
                 share_root=plan.share_root,
                 dummy_seed=plan.dummy_seed,
                 entries=tuple(
-                    Entry(
-                        index=entry.index,
-                        salt=entry.salt,
-                        header=entry.header,
-                        share=shares[DIGEST_BYTES * place : DIGEST_BYTES * (place + 1)],
-                        share_hashes=hashes[place],
-                    )
-                    for place, entry in enumerate(entries)
+                    [
+                        Entry(entry.index, entry.salt, entry.header, shares[start : start + DIGEST_BYTES], row)
+                        for entry, row, start in zip(entries, hashes, starts, strict=True)
+                    ]
                 ),
             )
         )
@@ -289,8 +277,3 @@ def _barred(replies: Iterable[object], committee: Committee) -> set[int]:
 def blobs_of(entries: Iterable[OwnEntry]) -> list[Digest]:
     """Digests of all ciphertext that these entries' headers name."""
     return [blob for entry in entries for blob in reopen(Header, entry.header).blobs]
-
-
-def by_index(own: Mapping[SubjectId, list[OwnEntry]]) -> list[OwnEntry]:
-    """All entries of a batch, by rising index."""
-    return sorted((entry for entries in own.values() for entry in entries), key=lambda entry: entry.index)

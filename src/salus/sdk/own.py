@@ -26,7 +26,8 @@ from salus.keeper.break_glass import BREAK_GLASS, BREAK_GLASS_MS_MAX, EMERGENCY_
 from salus.keeper.errors import BreakGlassError
 from salus.keeper.messages import LogEntry, Person
 from salus.keeper.persons import Deciders, Persons
-from salus.sdk.author_store import AuthorStore, OwnEntry
+from salus.sdk.author_store import AuthorStore
+from salus.sdk.drafting import OwnEntry
 from salus.sdk.errors import NoSuchSubjectError, OldPolicyError
 from salus.sdk.gateway import Gateway
 from salus.sdk.views import Gap, Opened

@@ -105,6 +105,7 @@ class FolderStorage(ObjectStorage):
             folder.mkdir(parents=True, exist_ok=True)
         super().__init__(LocalStore(prefix=folder))
         self._folder = folder
+        self._synced: set[Path] = set()  # Folders whose own entries in those above them are on disk.
 
     def read(self, name: str, start: int, length: int) -> bytes | None:
         """As the file it is: the way through obstore's threads costs more than what is read.
@@ -134,13 +135,15 @@ class FolderStorage(ObjectStorage):
 
     def _sync(self, name: str) -> None:
         path = self._folder / name
+        above = () if path.parent in self._synced else path.parent.relative_to(self._folder).parents
         with _reported():
-            for target in (path, *(self._folder / parent for parent in path.relative_to(self._folder).parents)):
+            for target in (path, path.parent, *(self._folder / parent for parent in above)):
                 descriptor = os.open(target, os.O_RDONLY)
                 try:
                     os.fsync(descriptor)
                 finally:
                     os.close(descriptor)
+        self._synced.add(path.parent)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ READER = "clinician@st-luke"
 DOCUMENT = Document("dealt", FhirType("Observation"), "2023-03-04")
 
 
-@attack("dealer whose shares are not what it promised", guard="salus.keeper.deposits.check_shares", harmful=True)
+@attack("dealer whose shares are not what it promised", guard="salus.keeper.checking.check_shares", harmful=True)
 async def wrong_share(world: World) -> Outcome:
     """An author sends seats other shares than those whose hashes everybody gets."""
     author = WrongShareAuthor(world.network[DEALER])

@@ -26,7 +26,8 @@ from salus.keeper.releasing import Found
 from salus.node.member import Member
 from salus.sdk.author import Author, NewDocument
 from salus.sdk.author import _Draft as Draft
-from salus.sdk.author_store import OwnEntry, Plan
+from salus.sdk.author_store import Plan
+from salus.sdk.drafting import OwnEntry
 from salus.vault.messages import Blobs, GetBlobs
 
 Tamper = Callable[[list[Found]], None]

@@ -20,12 +20,13 @@ from salus.core.ids import Seat
 from salus.core.wire import Struct, reopen
 from salus.crypto.documents import open_chunks
 from salus.crypto.shares import combine
-from salus.keeper.deposits import Holding
+from salus.keeper.checking import Holding
 from salus.keeper.messages import Entry, LogEntry
 from salus.keeper.store import SubjectStore, metadata
 from salus.keeper.widenings import Kept
 from salus.node.member import Member
-from salus.sdk.author_store import OwnEntry, OwnHolding, Plan
+from salus.sdk.author_store import OwnHolding, Plan
+from salus.sdk.drafting import OwnEntry
 from salus.sdk.gateway import seats_of
 from salus.sdk.links import Link
 

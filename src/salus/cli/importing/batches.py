@@ -93,17 +93,19 @@ class Batches:
     async def _take(self, line: _Line, part: list[Incoming]) -> None:
         sealed = line.member.author.sealed_before([one.document for one in part])
         unfinished = line.member.author.unfinished()
-        for one, (older, is_same) in zip(part, sealed, strict=True):
+        for incoming, (older, is_same) in zip(part, sealed, strict=True):
+            one = incoming
             if is_same and older is not None and older.batch_id in unfinished:
                 self._refuse([one], NotFinalError.code)  # Its plan goes on by itself, or with the next import.
                 continue
             if is_same:
                 self._report.repeated += 1
                 continue
-            document = one.document if older is None else replace(one.document, replaces=older)
-            line.waiting.append(replace(one, document=document))
-            line.sources.add((document.subject, document.source))
-            line.size_bytes += len(document.data)
+            if older is not None:
+                one = replace(one, document=replace(one.document, replaces=older))
+            line.waiting.append(one)
+            line.sources.add((one.document.subject, one.document.source))
+            line.size_bytes += len(one.document.data)
             if len(line.waiting) == LEAVES_PER_BATCH or line.size_bytes >= BATCH_BYTES_MAX:
                 await self._launch(line)
         if line.waiting and line.timer is None:

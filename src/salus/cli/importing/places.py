@@ -72,5 +72,8 @@ def counted(organisations: Iterable[tuple[str, str]]) -> tuple[Counter[str], lis
     patients: dict[str, Counter[str]] = {}
     for patient, organisation in organisations:
         counts[organisation] += 1
-        patients.setdefault(patient, Counter())[organisation] += 1
+        theirs = patients.get(patient)
+        if theirs is None:
+            theirs = patients[patient] = Counter()
+        theirs[organisation] += 1
     return counts, list(patients.values())

@@ -1,33 +1,39 @@
 """Files become documents, on other cores where there is enough to do, in order and with bounded memory.
 
-Parsing, labels and terms take about half as long as sealing, so worker processes do them while this one seals. They are
-started afresh, not forked: this process has threads and open databases.
+Worker processes parse, label and name terms while this one seals; they are lent to the network's members too, for what
+sealing needs of arithmetic. They are started afresh, not forked: this process has threads and open databases.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
-import msgspec
-
 from salus.core.ids import MIB_BYTES
+from salus.fhir import worker
 from salus.fhir.document import Prepared
 from salus.fhir.errors import Problem, UnreadableFileError
-from salus.fhir.folder import File, Survey, prepare_path, survey
-from salus.fhir.references import Directory
+from salus.fhir.folder import File, Survey, survey
+from salus.sdk.hands import Hands
 
-_WORKERS = 1  # Two cores: one reads, one seals.
+WORKERS = 2  # On two cores they and this process take turns: none of the three waits for one other.
 _AHEAD = 3  # Files in the making; each is whole in memory.
 _POOL_PAYS_BYTES = 2 * MIB_BYTES  # Below this a worker takes longer to start than to work.
 _PACKED_RATIO = 12  # What `.xz` and `.gz` save on FHIR, roughly.
 
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Prepared)
+
+@dataclass(frozen=True, slots=True)
+class Readers:
+    """Who reads files, and what they do with one."""
+
+    pool: Executor
+    prepare: Callable[[File], bytes]
 
 
 async def look_over(path: Path) -> Survey:
@@ -42,36 +48,39 @@ async def look_over(path: Path) -> Survey:
     return seen
 
 
-async def prepared_files(seen: Survey) -> AsyncIterator[tuple[File, Prepared]]:
-    """Each file with what it holds, in the survey's order."""
-    loop = asyncio.get_running_loop()
-    pool, prepare = _pool(seen)
-    waiting: deque[tuple[File, asyncio.Future[bytes]]] = deque()
-    files = iter(seen.files)
+@contextmanager
+def readers(seen: Survey, hands: Hands) -> Iterator[Readers]:
+    """Who reads these files, until the end of the block; where it is worth workers, they are lent to the `hands`."""
+    if sum(_unpacked_bytes(file.path) for file in seen.files) < _POOL_PAYS_BYTES:
+        with ThreadPoolExecutor(1, "import") as thread:
+            yield Readers(thread, partial(worker.prepared, seen.directory))
+        return
+    pool = ProcessPoolExecutor(WORKERS, get_context("spawn"), worker.start, (seen.directory,))
     try:
-        for file in files:
-            waiting.append((file, loop.run_in_executor(pool, prepare, file)))
-            if len(waiting) >= _AHEAD:
-                yield await _next(waiting)
-        while waiting:
-            yield await _next(waiting)
+        with hands.lent(pool):
+            yield Readers(pool, worker.prepare)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+async def prepared_files(seen: Survey, by: Readers) -> AsyncIterator[tuple[File, Prepared]]:
+    """Each file with what it holds, in the survey's order."""
+    loop = asyncio.get_running_loop()
+    waiting: deque[tuple[File, asyncio.Future[bytes]]] = deque()
+    for file in seen.files:
+        waiting.append((file, loop.run_in_executor(by.pool, by.prepare, file)))
+        if len(waiting) >= _AHEAD:
+            yield await _next(waiting)
+    while waiting:
+        yield await _next(waiting)
 
 
 async def _next(waiting: deque[tuple[File, "asyncio.Future[bytes]"]]) -> tuple[File, Prepared]:
     file, answer = waiting.popleft()
     try:
-        return file, _decoder.decode(await answer)
+        return file, worker.opened(await answer)
     except BrokenProcessPool:  # The worker was killed, most likely for its memory: this file is not taken in.
         return file, Prepared((), (), (Problem(file.name, "file", UnreadableFileError.code),))
-
-
-def _pool(seen: Survey) -> tuple[Executor, Callable[[File], bytes]]:
-    size = sum(_unpacked_bytes(file.path) for file in seen.files)
-    if size < _POOL_PAYS_BYTES:
-        return ThreadPoolExecutor(1, "import"), partial(_prepared, seen.directory)
-    return ProcessPoolExecutor(_WORKERS, get_context("spawn"), _start, (seen.directory,)), _prepared_by_worker
 
 
 def _unpacked_bytes(path: Path) -> int:
@@ -80,21 +89,3 @@ def _unpacked_bytes(path: Path) -> int:
     except OSError:
         return 0
     return size * _PACKED_RATIO if path.suffix in (".gz", ".xz") else size
-
-
-def _prepared(directory: Directory, file: File) -> bytes:
-    # As one block of bytes: pickling ten thousand small objects would cost the sealing core more than all the rest.
-    return _encoder.encode(prepare_path(file, directory))
-
-
-_workers_directory = Directory()
-
-
-def _start(directory: Directory) -> None:
-    """In a worker, once: what files refer to, so that it does not travel with every file."""
-    global _workers_directory
-    _workers_directory = directory
-
-
-def _prepared_by_worker(file: File) -> bytes:
-    return _prepared(_workers_directory, file)

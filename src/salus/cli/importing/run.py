@@ -22,15 +22,16 @@ from salus.cli.home import Home
 from salus.cli.importing.batches import Batches, Incoming
 from salus.cli.importing.patients import NOT_A_WRITER, Need, Patient, Patients
 from salus.cli.importing.places import Places, counted
-from salus.cli.importing.reading import look_over, prepared_files
+from salus.cli.importing.reading import look_over, prepared_files, readers
 from salus.cli.importing.report import ImportReport, OnImported, OnProgress, Progress, Trouble
 from salus.contracts.consent import SealFacts, is_writer, seal_facts
 from salus.contracts.members.reads import member_of
 from salus.core.errors import SalusError
-from salus.core.ids import MIB_BYTES, FhirType, MemberId
+from salus.core.ids import MIB_BYTES, FhirType, MemberId, TimeMs
 from salus.crypto.digests import digest
 from salus.fhir.document import DirectoryEntry, Document
 from salus.fhir.folder import File, Survey
+from salus.fhir.worker import COLLECT_EVERY
 from salus.node.hosted import Hosted
 from salus.sdk.author import NewDocument
 from salus.sdk.directory import Listing
@@ -38,7 +39,6 @@ from salus.sdk.packs import shipped_pack
 
 WINDOW_DOCUMENTS = 2_048
 WINDOW_BYTES = 32 * MIB_BYTES
-_COLLECT_EVERY = 200_000  # Allocations; an import makes millions, hardly one of them in a circle.
 
 
 async def import_folder(
@@ -60,10 +60,10 @@ async def import_folder(
     started = perf_counter()
     seen = await look_over(path)
     run = _Import(home, seen, on_imported, witnesses)
-    with _calm_collector():
+    with _calm_collector(), readers(seen, home.network.hands) as by:
         try:
             await run.resume()
-            async for file, prepared in prepared_files(seen):
+            async for file, prepared in prepared_files(seen, by):
                 run.report.add_problems(prepared.problems)
                 run.report.files += 1
                 run.report.rewritten += prepared.rewritten
@@ -85,11 +85,14 @@ async def import_folder(
     return run.report
 
 
+_Read = tuple[str, str, Document]  # From which file, of which patient by the members' own number, and what.
+
+
 @dataclass(slots=True)
 class _Window:
     """Documents and directory entries that are looked at together."""
 
-    documents: list[tuple[str, Document]] = field(default_factory=list)
+    documents: list[_Read] = field(default_factory=list)
     entries: list[DirectoryEntry] = field(default_factory=list)
     size_bytes: int = 0
 
@@ -98,7 +101,8 @@ class _Window:
         return len(self.documents) >= WINDOW_DOCUMENTS or self.size_bytes >= WINDOW_BYTES
 
     def add(self, file: File, documents: tuple[Document, ...], entries: tuple[DirectoryEntry, ...]) -> None:
-        self.documents += [(file.name, document) for document in documents]
+        called = {key: _local(file.name, key) for key in {document.subject_key for document in documents}}
+        self.documents += [(file.name, called[document.subject_key], document) for document in documents]
         self.entries += entries
         self.size_bytes += sum(len(document.raw) for document in documents)
 
@@ -155,19 +159,19 @@ class _Import:
         self.report.resources_in = taken + left_out - self.report.refused
 
     def _organisations(self, window: _Window) -> Iterator[tuple[str, str]]:
-        for name, document in window.documents:
+        for _, local, document in window.documents:
             if document.organisation:
-                local = _local(name, document.subject_key)
                 yield local, document.organisation
                 yield from ((local, other) for other in self._visits.get(document.subject_key, ()))
 
     def _needs(self, window: _Window) -> dict[str, Need]:
         counts: dict[str, Counter[MemberId]] = {}
         evidence: dict[str, bytes] = {}
-        for name, document in window.documents:
-            local = _local(name, document.subject_key)
+        for _, local, document in window.documents:
             evidence.setdefault(local, document.raw)
-            count = counts.setdefault(local, Counter())
+            count = counts.get(local)
+            if count is None:
+                count = counts[local] = Counter()
             member = self._places.of(document.organisation)
             if member is not None and document.resource_type != "Patient":
                 count[member] += 1
@@ -182,18 +186,16 @@ class _Import:
 
     def _sorted(self, window: _Window) -> dict[MemberId, list[Incoming]]:
         """Documents by the member that seals them; those that nobody may seal are noted."""
-        found: dict[MemberId, list[Incoming]] = {}
+        found: dict[MemberId, list[Incoming]] = {name: [] for name in self._facts}
         now = self._network.members[0].clock()
-        for file, document in window.documents:
-            local = _local(file, document.subject_key)
-            patient = self._patients.find(local)
+        patients = {local: self._patients.find(local) for local in {local for _, local, _ in window.documents}}
+        writers = {local: _writers(patient, self._facts, now) for local, patient in patients.items()}
+        for file, local, document in window.documents:
+            patient = patients[local]
             source = _source(file, document.source_id)
             self.report.bytes_in += len(document.raw)
-            if patient is None:
-                self._refuse(file, source, self._patients.troubles.get(local, NOT_A_WRITER))
-                continue
-            name = self._author(document, patient)
-            if not is_writer(patient.policy, name, now):
+            name = None if patient is None else self._author(document, patient)
+            if patient is None or name is None or name not in writers[local]:
                 self._refuse(file, source, self._patients.troubles.get(local, NOT_A_WRITER))
                 continue
             facts = self._facts[name](document.labels, document.confidentiality)
@@ -206,7 +208,7 @@ class _Import:
                 bits=int(facts.bits),
                 source=source,
             )
-            found.setdefault(name, []).append(Incoming(file, local, new))
+            found[name].append(Incoming(file, local, new))
         return self._as_before(found)
 
     def _author(self, document: Document, patient: Patient) -> MemberId:
@@ -219,9 +221,13 @@ class _Import:
         """What another member sealed from the same source in an earlier import stays with that member."""
         sorted_anew: dict[MemberId, list[Incoming]] = {}
         for name, incoming in found.items():
-            known = [one for one in incoming if self._patients.was_known(one.local)]
+            known_here = {local for local in {one.local for one in incoming} if self._patients.was_known(local)}
+            if not known_here:
+                sorted_anew.setdefault(name, []).extend(incoming)
+                continue
+            known = [one for one in incoming if one.local in known_here]
             moved: dict[int, MemberId] = {}
-            for other in self._network.members if known else ():
+            for other in self._network.members:
                 before = other.author.sealed_before([one.document for one in known])
                 for one, (record, _) in zip(known, before, strict=True):
                     if record is not None and moved.get(id(one)) != name:
@@ -271,6 +277,11 @@ def _local(file: str, key: str) -> str:
 _source = _local  # Documents are called in the same way.
 
 
+def _writers(patient: Patient | None, names: Iterable[MemberId], now: TimeMs) -> frozenset[MemberId]:
+    """Which members may write about a patient."""
+    return frozenset(name for name in names if patient is not None and is_writer(patient.policy, name, now))
+
+
 def _by_patient(encounters: Iterable[tuple[str, str]]) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for patient, organisation in encounters:
@@ -284,7 +295,7 @@ def _calm_collector() -> Iterator[None]:
     """Let the cyclic collector look less often: it costs a fifth of an import and finds next to nothing."""
     before = gc.get_threshold()
     gc.freeze()
-    gc.set_threshold(_COLLECT_EVERY, 20, 50)
+    gc.set_threshold(COLLECT_EVERY, 20, 50)
     try:
         yield
     finally:

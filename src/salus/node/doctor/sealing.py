@@ -20,8 +20,9 @@ from salus.node.doctor.stores import gateway_store, keeper_store
 from salus.node.observing.findings import Facts, Finding, found
 from salus.node.observing.judging import OUTBOX_S_MAX
 from salus.node.stores import read_settings, vault_storage
-from salus.sdk.author_store import AuthorStore, OwnEntry, Plan, Stage
+from salus.sdk.author_store import AuthorStore, Plan, Stage
 from salus.sdk.dealing import blobs_of
+from salus.sdk.drafting import OwnEntry
 from salus.vault import formats
 from salus.vault.places import keepers_of
 from salus.vault.vault import BlobStore

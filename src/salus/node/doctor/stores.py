@@ -14,9 +14,9 @@ from sqlalchemy.engine import Engine
 
 from salus.core.errors import SalusError
 from salus.engines.cometbft.unit import LEDGER_FOLDER
+from salus.engines.ledger_copy import OtherNetworkError
 from salus.engines.lmdb_errors import StoreCorruptError, StoreFormatError
 from salus.engines.lmdb_store import check_file
-from salus.engines.replica import OtherNetworkError
 from salus.keeper import formats
 from salus.keeper.errors import StoreCorruptError as DatabaseCorruptError
 from salus.keeper.postgres import postgres_engine
