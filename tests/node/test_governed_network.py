@@ -17,9 +17,9 @@ from salus.core.ids import MemberId
 from salus.core.wire import decode
 from salus.engines.receipts import Receipt, check_receipt
 from salus.node.folder import PACKS_FOLDER, NotANetworkError, packs_in
-from salus.sdk.errors import LedgerRefusedError
+from salus.sdk.errors import LedgerRefusedError, TooFewSeatsError
 from salus.sdk.packs import shipped_packs
-from tests.node.stage import Clock, Stage, data_of, permit, shown, stage
+from tests.node.stage import HOSPITALS, Clock, Stage, data_of, permit, shown, stage
 
 NORTHGATE, SOUTHPORT = MemberId("northgate"), MemberId("southport")
 SHIPPED = (files("salus.contracts.consent") / "packs" / "us.json").read_bytes()
@@ -183,3 +183,24 @@ async def test_receipts_verify_from_the_genesis_after_members_came_and_went(tmp_
         receipt = decode(Receipt, await on.network.receipt(tx_id))
         assert len(receipt.handovers) == 2
         assert check_receipt(receipt, on.network.genesis).sponsor == SOUTHPORT
+
+
+@pytest.mark.parametrize("behind", ["st-luke", "lakeside"], ids=["the reader", "a keeper"])
+async def test_who_is_behind_when_a_committee_moves_on_makes_nobody_a_liar(tmp_path: Path, behind: str) -> None:
+    async with stage(tmp_path) as on:
+        wallet = await on.patient("mercy", rules=(permit("st-luke"),))
+        await on.seal("mercy", wallet, "a")
+        opened = await on.open("st-luke", await on.clinician("st-luke"), wallet)
+        on.network.engine.hold(MemberId(behind))
+        others = [name for name in HOSPITALS if name != behind]
+        change = governance.seating(home(on), on.network.committee.hex(), HOSPITALS)
+        assert await decide(on, change, by=others) is Standing.EXECUTED
+        try:
+            view = await opened.ask()
+        except TooFewSeatsError:
+            assert behind == "st-luke", "All keepers were ahead of the reader: it asks again when it has caught up."
+        else:
+            assert (shown(view), view.accusations) == ([data_of("a")], [])
+        await on.network.engine.release(MemberId(behind))
+        view = await opened.ask()
+        assert (shown(view), view.accusations, view.answered) == ([data_of("a")], [], 4)

@@ -18,14 +18,14 @@ from salus.core.ids import MemberId
 from salus.node.departing import DEPARTED
 from salus.node.folder import member_folder, members_here, read_genesis
 from salus.node.parts import KEEPER, LEDGER
-from salus.node.processes import Program, Supervisor
+from salus.node.processes import FOR_THE_OPERATOR, Program, Supervisor
 from salus.node.site import host_and_port, read_site
 
 RUN_FOLDER = "run"
 GATEWAY = "gateway"
 UP_S = 60.0  # For everything to serve, before it is said that something does not.
 LOOK_EVERY_S = 0.05
-_FOR_GOOD = frozenset({DEPARTED})
+_NOT_AGAIN = frozenset({DEPARTED, FOR_THE_OPERATOR})
 
 
 async def keep_apart_up(folder: Path, output: Output) -> int:
@@ -58,12 +58,12 @@ def programs_of(folder: Path, members: list[MemberId]) -> list[Program]:
     place = ("--home", str(folder))
     parts = (sys.executable, "-m", "salus.node.parts")
     programs = [
-        Program(name=f"{part}-{name}", argv=(*parts, part, *place, "--member", name), operator_codes=_FOR_GOOD)
+        Program(name=f"{part}-{name}", argv=(*parts, part, *place, "--member", name), operator_codes=_NOT_AGAIN)
         for part in (LEDGER, KEEPER)
         for name in members
     ]
     gateway = (sys.executable, "-m", "salus.cli.main", GATEWAY, *place)
-    return [*programs, Program(name=GATEWAY, argv=gateway, operator_codes=_FOR_GOOD)]
+    return [*programs, Program(name=GATEWAY, argv=gateway, operator_codes=_NOT_AGAIN)]
 
 
 async def _tell(folder: Path, genesis: Genesis, members: list[MemberId], output: Output) -> None:

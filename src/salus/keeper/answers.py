@@ -135,6 +135,10 @@ class Answers:
         self._unknown_asked: Counter[bytes] = Counter()  # By person: asks for subjects that this keeper does not know.
         self._unknown_since: TimeMs = 0
 
+    def take_packs(self, packs: Sequence[Pack]) -> None:
+        """Know these packs too, for when the ledger names them."""
+        self._deciders.take(packs)
+
     async def answer(self, sender: MemberId, ask: Ask) -> SealedAnswer:
         """Check everything, log, answer.
 

@@ -1,6 +1,6 @@
 """Who signs a request, and what their policy decides: the same checks at a keeper and at an author's own gateway."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from salus.contracts.consent import (
     Decider,
@@ -95,8 +95,13 @@ class Deciders:
 
     def __init__(self, view: View, packs: Sequence[Pack]) -> None:
         self._view = view
-        self._packs = {pack_root(pack): pack for pack in packs}
+        self._packs: dict[Digest, Pack] = {}
         self._kept: dict[object, Decider] = {}
+        self.take(packs)
+
+    def take(self, packs: Iterable[Pack]) -> None:
+        """Know these packs too, for when the ledger names them."""
+        self._packs.update({pack_root(pack): pack for pack in packs})
 
     def of(self, policy: PolicySet, named: Digest) -> Decider:
         """The decider of a policy version, `named` by its commitment, under the packs and places in force now."""

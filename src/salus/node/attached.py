@@ -30,10 +30,10 @@ from salus.node.keys import KEYS_FOLDER, Secrets
 from salus.node.observing.watching import WatchedDoor, WatchedEngine, WatchedTransport
 from salus.node.renewing import tend_tls
 from salus.node.settings import Settings
+from salus.node.shelf import Shelf
 from salus.node.site import Site, host_and_port, read_site
 from salus.node.sponsor import LedgerSponsor
 from salus.sdk.hands import Hands
-from salus.sdk.packs import shipped_packs
 
 LEDGER_WAIT_S = 30.0  # For the ledger process to found, or open, its store.
 LOOK_EVERY_S = 0.1
@@ -47,6 +47,7 @@ class Attached:
     folder: Path
     site: Site
     ring: KeyRing
+    shelf: Shelf
     ledger: Follower
     engine: LinkEngine
     trust: Trust
@@ -59,11 +60,15 @@ class Attached:
 
     def keeper_side(self) -> KeeperSide:
         """The member's keeper and vault, opened here."""
-        return KeeperSide(*self._shared())
+        side = KeeperSide(*self._shared())
+        self.shelf.lead(side)
+        return side
 
     def gateway_side(self, hands: Hands | None = None) -> GatewaySide:
         """The member's gateway, opened here; what it seals, these hands may help with."""
-        return GatewaySide(*self._shared(), hands=hands)
+        side = GatewaySide(*self._shared(), hands=hands)
+        self.shelf.lead(side)
+        return side
 
     async def serve(self, side: KeeperSide | GatewaySide, address: str) -> Server:
         """Let other members in at an address.
@@ -76,13 +81,17 @@ class Attached:
         await server.start(*host_and_port(address))
         return server
 
-    async def tend_keys(self) -> bool:
-        """See to the ring, and to the TLS key's age, in one process of a member; whether something was due.
+    def tend(self) -> None:
+        """See to what this process holds of the member: keys and packs. Raises as `KeyRing.follow`."""
+        self.ring.tend()
+        self.shelf.tend()
+
+    async def tend_tls(self) -> bool:
+        """See to the TLS key's age, in one process of the member; whether something was due.
 
         Raises:
             SalusError: as `renewing.tend_tls`.
         """
-        self.ring.tend()
         servers = (self.site.keeper, self.site.gateway)
         return await tend_tls(
             self.folder / KEYS_FOLDER, self.ledger.state, self.member, self.sponsor, self.trust, servers
@@ -107,7 +116,7 @@ class Attached:
             self.ledger,
             WatchedTransport(self.transport, self.member, self.door.part),
             self.sponsor,
-            shipped_packs(),
+            self.shelf.packs,
             self.settings.clock,
         )
 
@@ -128,6 +137,7 @@ async def attach(
     ring = KeyRing(folder / KEYS_FOLDER, ledger, part, clock)
     engine = LinkEngine(folder / LINK_SOCKET, read_receipt)
     following = asyncio.create_task(follow(ledger, folder / LINK_SOCKET))
+    shelf = Shelf(home, ledger)
     reached = {host_and_port(site.reached(address))[0] for address in (site.keeper, site.gateway)}
     hosts = tuple(reached | {host_and_port(address)[0] for address in (site.keeper, site.gateway)})
     trust = Trust(member, ring.tls, pins_of(ledger), clock, hosts)
@@ -136,7 +146,7 @@ async def attach(
     watched, door = WatchedEngine(engine, member, part), WatchedDoor(Door(), member, part)
     sponsor = LedgerSponsor(member, ledger.chain, ring.secrets.ledger, watched, ledger, clock)
     return Attached(
-        member, folder, site, ring, ledger, engine, trust, transport, sponsor, settings, door, watched, following
+        member, folder, site, ring, shelf, ledger, engine, trust, transport, sponsor, settings, door, watched, following
     )
 
 

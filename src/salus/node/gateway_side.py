@@ -9,11 +9,12 @@ It runs in the member's process on the embedded engine, and in a process of its 
 from pathlib import Path
 from weakref import WeakSet
 
-from salus.contracts.consent import Pack
-from salus.contracts.members.reads import members_of
+from salus.contracts.consent import Pack, pack_root
+from salus.contracts.members.reads import member_of, members_of, pack_root_of
 from salus.contracts.reads.messages import LogKind
 from salus.contracts.records.reads import batch_of, overridden_by
 from salus.core.clock import Clock
+from salus.core.errors import UnavailableError
 from salus.core.faults import NO_FAULTS, Faults
 from salus.core.ids import HOUR_MS, MemberId, TimeMs
 from salus.core.transport import Door, Transport
@@ -35,6 +36,12 @@ from salus.sdk.own import OwnRecords
 from salus.sdk.reader import Reader, Wanted
 from salus.sdk.unified import Unified, UnifiedRead
 from salus.vault.vault import GOOD_MS
+
+
+class NoPackError(UnavailableError):
+    """The pack in force where a member is lies not in its folder: put the file that was voted on into `packs`."""
+
+    code = "node.no_pack"
 
 
 class TracedRead(UnifiedRead):
@@ -67,6 +74,7 @@ class GatewaySide:
         self.secrets = secrets
         self.ledger = ledger
         self.clock = clock
+        self.packs = packs
         self._readings: WeakSet[UnifiedRead] = WeakSet()
         self._tidied: TimeMs = 0
         self.gateway = Gateway(name, ledger, transport, sponsor, secrets.ledger, clock)
@@ -83,6 +91,25 @@ class GatewaySide:
         """Let a door lead here."""
         self.desk.open_door(door)
         self.directory.open_door(door)
+
+    def take_packs(self, packs: tuple[Pack, ...]) -> None:
+        """Apply these packs once the ledger names them."""
+        self.packs = packs
+        self.own.take_packs(packs)
+
+    @property
+    def pack(self) -> Pack:
+        """The defaults and statute under which this member writes now.
+
+        Raises:
+            NoPackError: its folder does not hold the pack that the ledger names.
+        """
+        entry = member_of(self.ledger.state, self.name)
+        root = None if entry is None else pack_root_of(self.ledger.state, entry.jurisdiction)
+        found = next((pack for pack in self.packs if pack_root(pack) == root), None)
+        if found is None:
+            raise NoPackError(member=self.name)
+        return found
 
     @property
     def peers(self) -> list[MemberId]:

@@ -124,7 +124,8 @@ class Gateways:
         done: list[Tended] = []
         for attached, side in zip(self._attached, self.members, strict=True):
             try:
-                await attached.tend_keys()
+                attached.tend()
+                await attached.tend_tls()
                 done.append(await side.tend())
             except SalusError as error:
                 say_error(error, member=side.name)

@@ -69,6 +69,10 @@ class KeeperSide:
         self.keeper.open_door(door)
         self.vault.open_door(door)
 
+    def take_packs(self, packs: tuple[Pack, ...]) -> None:
+        """Apply these packs once the ledger names them."""
+        self.keeper.answers.take_packs(packs)
+
     @property
     def is_reconciled(self) -> bool:
         """Whether the keeper may serve from its store. Raises UnavailableError where the store cannot be read."""

@@ -9,7 +9,10 @@ at once, where the key before counts no more.
 """
 
 import asyncio
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -22,7 +25,14 @@ from salus.crypto.hpke import OpeningKey
 from salus.crypto.signatures import SigningKey
 from salus.engines.engine import Ledger
 from salus.node.http.places import Part
-from salus.node.keys import Secrets, load_secrets, opener_before, settle_secrets, staged_public, staged_tls
+from salus.node.keys import (
+    Secrets,
+    load_secrets,
+    opener_before,
+    settle_secrets,
+    staged_opener,
+    staged_tls,
+)
 
 SHOWN_AFTER_S = 5.0
 DUTIES_OF = {  # Which keys a process moves in the folder; the ledger process sees to the others.
@@ -42,11 +52,13 @@ class HeldSigningKey(SigningKey):
 
 
 class HeldOpeningKey(OpeningKey):
-    """The opening key of a duty, whichever it is now, and the one before for what is still on its way to it."""
+    """The opening key of a duty, whichever it is now; and those before and after it, as others' ledgers may be behind
+    this one, or ahead."""
 
-    __slots__ = ("_before",)
+    __slots__ = ("_before", "_next")
 
-    def __init__(self, key: OpeningKey, before: OpeningKey | None) -> None:
+    def __init__(self, key: OpeningKey, before: OpeningKey | None, next_: Callable[[], OpeningKey | None]) -> None:
+        self._next = next_
         self.become(key, before)
 
     def become(self, key: OpeningKey, before: OpeningKey | None) -> None:
@@ -58,9 +70,11 @@ class HeldOpeningKey(OpeningKey):
         try:
             return super().open(sealed, info)
         except UnopenableError:
-            if self._before is None:
-                raise
-            return self._before.open(sealed, info)
+            for other in (self._before, self._next()):
+                if other is not None:
+                    with suppress(UnopenableError):
+                        return other.open(sealed, info)
+            raise
 
 
 class Showing(Protocol):
@@ -93,8 +107,8 @@ class KeyRing:
             found,
             ledger=HeldSigningKey(found.ledger.seed),
             keeper=HeldSigningKey(found.keeper.seed),
-            sealing=HeldOpeningKey(found.sealing, self._before("sealing")),
-            gateway=HeldOpeningKey(found.gateway, self._before("gateway")),
+            sealing=HeldOpeningKey(found.sealing, self._before("sealing"), partial(staged_opener, folder, "sealing")),
+            gateway=HeldOpeningKey(found.gateway, self._before("gateway"), partial(staged_opener, folder, "gateway")),
         )
         self.tls = found.tls
         ledger.listen(lambda _: self.follow())
@@ -146,10 +160,10 @@ class KeyRing:
         """Have an announced key shown, where it is the one that waits here, when peers know it too."""
         self.close()
         self._timers.clear()
-        if entry.tls_next is None or staged_public(self._folder, "tls") != entry.tls_next:
-            return
-        key, loop = staged_tls(self._folder), asyncio.get_running_loop()
-        self._timers = [loop.call_later(SHOWN_AFTER_S, showing.take, key) for showing in self._showing]
+        key = staged_tls(self._folder)
+        if key is not None and key.public == entry.tls_next:
+            loop = asyncio.get_running_loop()
+            self._timers = [loop.call_later(SHOWN_AFTER_S, showing.take, key) for showing in self._showing]
 
     def _entry(self) -> Member | None:
         return member_of(self._ledger.state, self._member)

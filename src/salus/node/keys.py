@@ -134,18 +134,21 @@ def stage_secrets(
 
 
 def staged_public(folder: Path, duty: str) -> bytes | None:
-    """The public half of a key that waits; None where none does.
-
-    Raises:
-        KeyFileError: it is damaged.
-    """
-    path = folder / STAGED / duty
-    return _public(duty, _read(path, duty)) if path.exists() else None
+    """The public half of a key that waits; None where none does. Raises KeyFileError where it is damaged."""
+    seed = _staged(folder, duty)
+    return None if seed is None else _public(duty, seed)
 
 
-def staged_tls(folder: Path) -> SigningKey:
-    """The TLS key that waits. Raises KeyFileError where it is missing or damaged."""
-    return SigningKey(_read(folder / STAGED / "tls", "tls"))
+def staged_tls(folder: Path) -> SigningKey | None:
+    """The TLS key that waits, as `staged_public`."""
+    seed = _staged(folder, "tls")
+    return None if seed is None else SigningKey(seed)
+
+
+def staged_opener(folder: Path, duty: str) -> OpeningKey | None:
+    """The opening key that waits, as `staged_public`."""
+    seed = _staged(folder, duty)
+    return None if seed is None else OpeningKey(seed)
 
 
 def settle_secrets(folder: Path, keys: MemberKeys, duties: Sequence[str] = PUBLIC_DUTIES) -> Secrets:
@@ -195,6 +198,16 @@ def opener_before(folder: Path, duty: str, now: TimeMs) -> OpeningKey | None:
         return OpeningKey(_read(path, duty)) if path.exists() else None
 
 
+def _staged(folder: Path, duty: str) -> bytes | None:
+    path = folder / STAGED / duty
+    try:
+        return _checked(path.read_bytes(), duty)
+    except FileNotFoundError:
+        return None  # Or it was moved this moment.
+    except OSError:
+        raise KeyFileError(duty=duty) from None
+
+
 def _public(duty: str, seed: bytes) -> bytes:
     return OpeningKey(seed).public if duty in KEPT_MS else SigningKey(seed).public
 
@@ -242,6 +255,10 @@ def _read(path: Path, duty: str) -> bytes:
         data = path.read_bytes()
     except OSError:
         raise KeyFileError(duty=duty) from None
+    return _checked(data, duty)
+
+
+def _checked(data: bytes, duty: str) -> bytes:
     if len(data) != SECRET_BYTES:
         raise KeyFileError(duty=duty)
     return data

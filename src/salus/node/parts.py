@@ -5,7 +5,8 @@
     gateway   is started by `salus`, which serves people's commands too: see `gateways.py`
 
 Each runs until SIGTERM or SIGINT, stops in order, and ends with exit code 1 where what it stands on has failed, so that
-whoever supervises it starts it again; with 3 where its member has left the network, so that nobody does.
+whoever supervises it starts it again; with 3 where its member has left the network and with 6 where the operator must
+look first, so that nobody does.
 """
 
 import argparse
@@ -15,55 +16,68 @@ import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 
-from salus.core.errors import SalusError
+from salus.core.errors import IntegrityError, SalusError
 from salus.core.ids import Digest, MemberId
 from salus.crypto.digests import digest
 from salus.engines.cometbft.collect import collect
 from salus.engines.cometbft.config import EngineSettings, StateSync
 from salus.engines.cometbft.receipts import CometReceipt
 from salus.engines.cometbft.unit import LedgerUnit, UnitSettings
-from salus.node.attached import attach
+from salus.node.attached import Attached, attach
 from salus.node.departing import DEPARTED, DepartedError, departed, departed_and_released
 from salus.node.folder import member_folder, read_genesis
 from salus.node.http.places import Part
 from salus.node.keeper_side import KeeperSide
-from salus.node.keyring import KeyRing
-from salus.node.keys import load_secrets
+from salus.node.keys import KEYS_FOLDER
 from salus.node.observing.logs import Logs, say_error, watch_loop
 from salus.node.observing.logs import begin as begin_log
 from salus.node.observing.operating import Operating
 from salus.node.observing.parts_here import show_keeper, show_unit
 from salus.node.observing.traces import begin as begin_traces
 from salus.node.observing.watching import WatchedEngine
+from salus.node.processes import FOR_THE_OPERATOR
 from salus.node.settings import Settings, system_clock
 from salus.node.site import Site, read_site
+from salus.node.validating import Validating
 
 FAILED = 1
 LEDGER, KEEPER = "ledger", "keeper"
 
-Run = Callable[[Operating, Path, MemberId, asyncio.Event], Awaitable[BaseException | None]]
+Begin = Callable[[], Operating]
+"""Makes what a process shows of itself; anew for each life of what it shows."""
+
+Run = Callable[[Begin, Path, MemberId, asyncio.Event], Awaitable[BaseException | None]]
 
 
-async def run_ledger(here: Operating, home: Path, member: MemberId, stop: asyncio.Event) -> BaseException | None:
+async def run_ledger(begin: Begin, home: Path, member: MemberId, stop: asyncio.Event) -> BaseException | None:
     """Order and apply transactions until told to stop; what failed, if something did."""
     folder = member_folder(home, member)
-    site, secrets = read_site(folder), load_secrets(folder / "keys")
-    engine = EngineSettings(listen=site.engine, peers=site.peers, rpc=f"tcp://{site.rpc}", state_sync=_sync(site))
-    settings = UnitSettings(
-        member=member,
-        folder=folder,
-        genesis=read_genesis(home),
-        validator_seed=secrets.validator.seed,
-        clock=system_clock,
-        engine=engine,
-        receipt_of=lambda tx_id: _receipt(unit, tx_id),
-        snapshot_every_blocks=site.snapshot_every_blocks,
-        watched=lambda engine: WatchedEngine(engine, member, LEDGER),
-    )
-    async with LedgerUnit(settings) as unit:
-        show_unit(here, unit)
-        async with here.listening(site.ledger_operator):
-            return await _until(stop, unit.failed(), departed_and_released(unit.replica, member))
+    site = read_site(folder)
+    while True:
+        validating = Validating(folder / KEYS_FOLDER, member)
+        settings = UnitSettings(
+            member=member,
+            folder=folder,
+            genesis=read_genesis(home),
+            validator_seed=validating.seed,
+            seed_at=validating.settle,
+            clock=system_clock,
+            engine=EngineSettings(
+                listen=site.engine, peers=site.peers, rpc=f"tcp://{site.rpc}", state_sync=_sync(site)
+            ),
+            receipt_of=lambda tx_id: _receipt(unit, tx_id),
+            snapshot_every_blocks=site.snapshot_every_blocks,
+            watched=lambda engine: WatchedEngine(engine, member, LEDGER),
+        )
+        async with LedgerUnit(settings) as unit:
+            validating.follow(unit.replica)
+            here = begin()
+            show_unit(here, unit)
+            async with here.listening(site.ledger_operator):
+                gone = departed_and_released(unit.replica, member)
+                failed = await _until(stop, unit.failed(), gone, validating.turned())
+        if failed is not None or stop.is_set():
+            return failed
 
 
 def _sync(site: Site) -> StateSync | None:
@@ -80,15 +94,16 @@ async def _receipt(unit: LedgerUnit, tx_id: Digest) -> CometReceipt:
     return await collect(unit.rpc, unit.settings.genesis, proven.header.height, digest(proven.tx))
 
 
-async def run_keeper(here: Operating, home: Path, member: MemberId, stop: asyncio.Event) -> BaseException | None:
+async def run_keeper(begin: Begin, home: Path, member: MemberId, stop: asyncio.Event) -> BaseException | None:
     """Keep shares and ciphertext, and answer other members, until told to stop; what failed, if something did."""
     settings = Settings()
     attached = await attach(home, member, Part.KEEPER, settings)
     try:
         side = attached.keeper_side()
         server = await attached.serve(side, attached.site.keeper)
+        here = begin()
         show_keeper(here, attached, side, server)
-        tending = asyncio.create_task(_tend_for_ever(attached.ring, side, settings.tend_every_s or 1.0))
+        tending = asyncio.create_task(_tend_for_ever(attached, side, settings.tend_every_s or 1.0))
         try:
             async with here.listening(attached.site.keeper_operator):
                 return await _until(stop, _ended(attached.following), departed(attached.ledger, member))
@@ -101,8 +116,8 @@ async def run_keeper(here: Operating, home: Path, member: MemberId, stop: asynci
         await attached.close()
 
 
-async def _until(stop: asyncio.Event, *ending: Coroutine[object, object, BaseException]) -> BaseException | None:
-    """Wait for the first of these; None where all was well until told to stop."""
+async def _until(stop: asyncio.Event, *ending: Coroutine[object, object, BaseException | None]) -> BaseException | None:
+    """Wait for the first of these; None where all was well until told to stop, or to begin anew."""
     ends, stopped = [asyncio.create_task(one) for one in ending], asyncio.create_task(stop.wait())
     await asyncio.wait({*ends, stopped}, return_when=asyncio.FIRST_COMPLETED)
     for task in (*ends, stopped):
@@ -116,10 +131,10 @@ async def _ended(task: "asyncio.Task[None]") -> BaseException:
     return task.exception() or RuntimeError("it ended by itself")
 
 
-async def _tend_for_ever(ring: KeyRing, side: KeeperSide, every_s: float) -> None:
+async def _tend_for_ever(attached: Attached, side: KeeperSide, every_s: float) -> None:
     while True:
         try:
-            ring.tend()
+            attached.tend()
             await side.tend()
         except SalusError as error:
             say_error(error)
@@ -144,7 +159,7 @@ def main(argv: list[str] | None = None) -> int:
         say_error(failed, "departed")
         return DEPARTED
     say_error(failed, "failed")
-    return FAILED
+    return FOR_THE_OPERATOR if isinstance(failed, IntegrityError) else FAILED
 
 
 async def _run(part: str, logs: Logs, home: Path, member: MemberId) -> BaseException | None:
@@ -153,7 +168,8 @@ async def _run(part: str, logs: Logs, home: Path, member: MemberId) -> BaseExcep
     watch_loop(loop)
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    return await PARTS[part](Operating(part, logs, begin_traces()), home, member, stop)
+    tracer = begin_traces()
+    return await PARTS[part](lambda: Operating(part, logs, tracer), home, member, stop)
 
 
 PARTS: dict[str, Run] = {LEDGER: run_ledger, KEEPER: run_keeper}

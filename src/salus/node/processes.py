@@ -27,6 +27,7 @@ from salus.core.errors import UnavailableError
 
 FIRST = asyncio.FIRST_COMPLETED
 STOPPED = 0  # As asked.
+FOR_THE_OPERATOR = 6  # What is held contradicts itself, or needs another program: to start again would not help.
 GAVE_UP = 70  # A vital unit could not be kept up, or one asked for the operator.
 NOT_RUN = 127  # Of a program that could not even be started, as shells say it.
 LOCK_FILE = "supervisor.lock"

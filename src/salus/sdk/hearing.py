@@ -13,8 +13,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from salus.contracts.members.messages import Committee
+from salus.contracts.members.reads import committee_at, committee_of, holder_of
 from salus.core.errors import MalformedError, SalusError
-from salus.core.ids import NO_DIGEST, CommitteeId, Digest, Height, MemberId, RequestId, Seat
+from salus.core.ids import NO_DIGEST, CommitteeId, Digest, Height, MemberId, PublicKey, RequestId, Seat
 from salus.core.transport import PeerUnavailableError, ask
 from salus.core.wire import decode, encode, replace
 from salus.crypto.hpke import OpeningKey, seal
@@ -136,26 +137,50 @@ class Hearing:
         self._asked.replies.clear()
 
     async def _ask_seat(self, seat: Seat, at_height: Height) -> Answer | None:
-        """A seat's answer; none if it is not what the seat must sign."""
+        """A seat's answer; none if it is not what the seat must sign.
+
+        Raises:
+            PeerUnavailableError: it decided at an epoch of the committee that is still to come here.
+        """
+        answer = await self._answer_of(seat, at_height)
+        if answer.head.epoch < self._committee.epoch:  # It had not seen yet that the committee moved on.
+            answer = await self._answer_of(seat, self._gateway.view.height)
+        return answer if self._is_sound(answer, seat, await self._signer(answer, seat), at_height) else None
+
+    async def _signer(self, answer: Answer, seat: Seat) -> PublicKey:
+        """The key by which a seat signs at the epoch of its answer; keys may have been replaced since it was asked."""
+        head, holder, view = answer.head, self._committee.seats[seat - 1], self._gateway.view
+        if head.epoch == self._committee.epoch:
+            return holder.key
+        await view.reached(head.height, OWN_VIEW_WAIT_S)
+        now = committee_of(view.state, self._committee_id)
+        if now is None or not self._committee.epoch < head.epoch <= now.epoch:
+            raise PeerUnavailableError(peer=holder.member)
+        then = committee_at(view.state, self._committee_id, head.epoch)
+        found = None if then is None else holder_of(then, seat)
+        if found is None or found.member != holder.member:
+            raise PeerUnavailableError(peer=holder.member)
+        return found.key
+
+    async def _answer_of(self, seat: Seat, at_height: Height) -> Answer:
         holder = self._committee.seats[seat - 1]
         asking = encode(replace(self._asking, at_height=at_height))
         sealed = seal(holder.sealing, asking, info(self._gateway.chain, "ask"))
         request = Ask(committee=self._committee_id, seat=seat, sealed=sealed)
         reply = await ask(self._gateway.transport, holder.member, request, SealedAnswer)
         data = unpadded(self._reply_key.open(reply.sealed, info(self._gateway.chain, "answer")))
-        answer = decode(Answer, data)
-        return answer if self._is_sound(answer, seat, at_height) else None
+        return decode(Answer, data)
 
-    def _is_sound(self, answer: Answer, seat: Seat, at_height: Height) -> bool:
+    def _is_sound(self, answer: Answer, seat: Seat, signer: PublicKey, at_height: Height) -> bool:
         head = answer.head
         return (
-            (head.chain, head.request_id, head.committee, head.epoch, head.seat)
-            == (self._gateway.chain, self._request_id, self._committee_id, self._committee.epoch, seat)
+            (head.chain, head.request_id, head.committee, head.seat)
+            == (self._gateway.chain, self._request_id, self._committee_id, seat)
             and head.height >= at_height
             and head.items == len(answer.items)
             and (head.log_number > 0 or (head.items == 0 and head.policy == NO_DIGEST))  # Else it left no trace.
             and head.root == root(answer.items)
-            and verify(self._committee.seats[seat - 1].key, head_statement(head), answer.signature)
+            and verify(signer, head_statement(head), answer.signature)
         )
 
     async def _leave_out_unseen_heights(self) -> None:

@@ -71,6 +71,10 @@ class OwnRecords:
         self._persons = Persons(gateway.view, gateway.clock)
         self._deciders = Deciders(gateway.view, packs)
 
+    def take_packs(self, packs: Sequence[Pack]) -> None:
+        """Know these packs too, for when the ledger names them."""
+        self._deciders.take(packs)
+
     def has_old_policy(self, subject: SubjectId) -> bool:
         """Whether the copy held of a policy is not the one in force."""
         copy = self._store.copy(subject)

@@ -19,7 +19,6 @@ from salus.core.ids import Digest, Height, MemberId, Purpose
 from salus.core.wire import reopen, replace
 from salus.keeper.persons import Deciders
 from salus.sdk import consent
-from salus.sdk.packs import shipped_packs
 from salus.sdk.reader import Reader, Wanted
 
 PATIENTS_REQUEST = Purpose("PATRQT")
@@ -202,7 +201,8 @@ async def why(
     gateway = home.gateway(patient, via)
     policy = home.people.policy_of(patient.wallet)
     at = max(gateway.view.time, gateway.clock())
-    decisions = Deciders(gateway.view, shipped_packs()).of(policy, commitment(policy)).decide_all(request, headers, at)
+    packs = home.member(gateway.member).packs
+    decisions = Deciders(gateway.view, packs).of(policy, commitment(policy)).decide_all(request, headers, at)
     sentences = {rule.rule_id.hex(): sentence(rule) for rule in patient.wallet.rules}
     return Why(_grouped(headers, decisions, sentences), is_whole)
 

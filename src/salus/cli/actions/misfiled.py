@@ -17,7 +17,6 @@ from salus.cli.identity import StaffName
 from salus.cli.people import Patient, reader_of
 from salus.cli.words import LABELS
 from salus.contracts.consent.sealing import seal_facts
-from salus.contracts.members.reads import member_of
 from salus.contracts.reads.opening import Opening, Selection, to_sign
 from salus.contracts.records.header import Bits, Header, RecordId
 from salus.core.ids import Digest, SubjectId
@@ -35,7 +34,6 @@ from salus.node.gateway_side import GatewaySide
 from salus.sdk.author import NewDocument
 from salus.sdk.errors import NoSuchSubjectError
 from salus.sdk.gateway import new_id, new_secret
-from salus.sdk.packs import shipped_pack
 from salus.sdk.views import Opened
 
 REASON = "correcting a document that was filed under the wrong patient"
@@ -122,9 +120,7 @@ async def _seal(member: GatewaySide, opened: Opened, wrong: Patient, right: Pati
         return done
     labels = _labels(member, opened.header, wrong.wallet.subject, bundle)
     level = confidentiality(entry.facts, labels)
-    founder = member_of(member.gateway.view.state, member.name)
-    assert founder is not None, "A running member stands on the ledger."
-    facts = seal_facts(shipped_pack(founder.jurisdiction), labels, frozenset({level}))
+    facts = seal_facts(member.pack, labels, frozenset({level}))
     document = NewDocument(
         subject=subject,
         data=data,

@@ -24,8 +24,7 @@ from salus.cli.importing.patients import NOT_A_WRITER, Need, Patient, Patients
 from salus.cli.importing.places import Places, counted
 from salus.cli.importing.reading import look_over, prepared_files, readers
 from salus.cli.importing.report import ImportReport, OnImported, OnProgress, Progress, Trouble
-from salus.contracts.consent import SealFacts, is_writer, seal_facts
-from salus.contracts.members.reads import member_of
+from salus.contracts.consent import Pack, SealFacts, is_writer, seal_facts
 from salus.core.errors import SalusError
 from salus.core.ids import MIB_BYTES, FhirType, MemberId, TimeMs
 from salus.crypto.digests import digest
@@ -35,7 +34,6 @@ from salus.fhir.worker import COLLECT_EVERY
 from salus.node.hosted import Hosted
 from salus.sdk.author import NewDocument
 from salus.sdk.directory import Listing
-from salus.sdk.packs import shipped_pack
 
 WINDOW_DOCUMENTS = 2_048
 WINDOW_BYTES = 32 * MIB_BYTES
@@ -255,8 +253,7 @@ class _Import:
 class _FactsAt:
     """What the law of a member's place adds to documents; few distinct questions, asked ten thousand times."""
 
-    def __init__(self, jurisdiction: str) -> None:
-        pack = shipped_pack(jurisdiction)
+    def __init__(self, pack: Pack) -> None:
         self._asked = lru_cache(4_096)(lambda labels, level: seal_facts(pack, labels, frozenset({level})))
 
     def __call__(self, labels: frozenset[str], confidentiality: str) -> SealFacts:
@@ -264,9 +261,7 @@ class _FactsAt:
 
 
 def _facts_at(network: Hosted, name: MemberId) -> _FactsAt:
-    entry = member_of(network[name].ledger.state, name)
-    assert entry is not None, "A running member is on the ledger."
-    return _FactsAt(entry.jurisdiction)
+    return _FactsAt(network[name].pack)
 
 
 def _local(file: str, key: str) -> str:

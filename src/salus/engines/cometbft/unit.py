@@ -62,6 +62,7 @@ class UnitSettings:
     snapshot_every_blocks: int = EVERY_BLOCKS  # The same on all members, or a joiner finds each at one of them only.
     kept_blocks: int | None = None  # By CometBFT, at least; None: all.
     environment: dict[str, str] = field(default_factory=dict)  # Of CometBFT, for fail-points.
+    seed_at: Callable[[Replica], bytes] | None = None  # Where the validator's key may have been replaced.
     watched: Callable[[Engine], Engine] = lambda engine: engine  # What looks on while the link submits.
 
 
@@ -83,7 +84,8 @@ class LedgerUnit:
         try:
             self.replica = Replica(settings.member, settings.genesis, store, machine, settings.faults)
             own = dataclasses.replace(settings.engine, peers=self._peers())
-            write_config(engine, settings.genesis, settings.member, settings.validator_seed, own)
+            seed = settings.validator_seed if settings.seed_at is None else settings.seed_at(self.replica)
+            write_config(engine, settings.genesis, settings.member, seed, own)
         except BaseException:
             store.close()
             raise
