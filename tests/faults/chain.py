@@ -75,7 +75,7 @@ class Load:
         """The way into a member's ledger process."""
         if name not in self._engines:
             place = member_folder(self.net.folder, MemberId(name)) / LINK_SOCKET
-            self._engines[name] = LinkEngine(place, _no_receipts)
+            self._engines[name] = LinkEngine(place, _no_receipts, patience_s=0.0)
         return self._engines[name]
 
     async def _write_for_ever(self, name: str, pause_s: float, chance: random.Random) -> None:

@@ -5,10 +5,10 @@ import os
 import time
 from pathlib import Path
 
-from salus.contracts.members.reads import tls_keys_of
+from salus.contracts.members.reads import member_of, tls_keys_of
 from salus.core.ids import MemberId
 from salus.node.folder import member_folder
-from salus.node.keys import STAGED, staged_public
+from salus.node.keys import PUBLIC_DUTIES, STAGED, load_secrets, staged_public
 from salus.node.renewing import TLS_AGE_MS_MAX
 from tests.faults.client import UNAVAILABLE
 from tests.faults.stage import Stage, staged
@@ -66,6 +66,48 @@ async def test_a_tls_key_that_is_old_is_replaced_by_the_member_itself(tmp_path: 
         assert await on.person.seen(on.person.name, via=MERCY) == on.sources
 
 
+async def test_every_other_key_is_replaced_by_decision_while_all_goes_on(tmp_path: Path) -> None:
+    async with staged(tmp_path) as on:
+        before = load_secrets(keys_of(on)).public
+        ending = asyncio.Event()
+        load = [asyncio.create_task(keep_reading(on, via, ending)) for via in ("mercy", "lakeside")]
+        for duties in (("keeper", "sealing"), ("gateway",), ("ledger",), ("validator",)):
+            await rotated(on, *duties)
+            await on.write(f"after-{duties[0]}", "mercy")
+        ending.set()
+        assert min(await asyncio.gather(*load)) > 2, "There was load, and nothing of it failed."
+        after = load_secrets(keys_of(on)).public
+        changed = [duty for duty in PUBLIC_DUTIES if getattr(before, duty) != getattr(after, duty)]
+        assert changed == [duty for duty in PUBLIC_DUTIES if duty != "tls"]
+        await on.net.down("northgate")  # Now mercy's new validator key is needed for each block.
+        await on.write("needed", "mercy")
+        await on.net.up("northgate")
+        await on.net.down("mercy")
+        await on.net.up("mercy")
+        await on.check()
+
+
+def keys_of(on: Stage, name: str = MERCY) -> Path:
+    """Where a member's keys lie."""
+    return member_folder(on.net.folder, MemberId(name)) / "keys"
+
+
+async def rotated(on: Stage, *duties: str) -> None:
+    """Have mercy's keys of these duties replaced, by vote where it takes one, and wait until its folder has them."""
+    said = await on.client.done("rotate", *duties, "--as", MERCY)
+    if said["proposed"]:
+        for voter in ("st-luke", "lakeside"):
+            await on.client.done("vote", said["proposal"]["id"], "--as", voter)
+    async with asyncio.timeout(30.0):
+        while any((keys_of(on) / STAGED / duty).exists() for duty in duties):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    await on.net.level()
+    entry = member_of(on.net.follower("st-luke").state, MERCY)
+    held = load_secrets(keys_of(on)).public
+    assert entry is not None
+    assert [getattr(held, duty) for duty in duties] == [getattr(entry.keys, duty) for duty in duties]
+
+
 async def keep_reading(on: Stage, via: str, ending: asyncio.Event) -> int:
     """Read until it is over, through a member; how often. A read that fails, or misses a seat, raises."""
     done = 0
@@ -75,6 +117,7 @@ async def keep_reading(on: Stage, via: str, ending: asyncio.Event) -> int:
         assert answer.code == 0, answer
         record = answer.json
         assert not record["gaps"]
+        assert not record["is_stale"]
         assert not record["accusations"]
         done += 1
     return done

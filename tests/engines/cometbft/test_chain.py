@@ -14,7 +14,7 @@ from salus.core.errors import MalformedError
 from salus.core.wire import encode
 from salus.engines.agreement import NotFinalError
 from salus.engines.check import check_folder, check_ledger
-from salus.engines.cometbft.link import LINK_SOCKET, LinkEngine, LinkMalformedError
+from salus.engines.cometbft.link import LINK_SOCKET, LinkEngine, LinkLostError, LinkMalformedError
 from salus.engines.cometbft.supervisor import EngineEndedError
 from salus.engines.cometbft.unit import LEDGER_FOLDER, LedgerUnit
 from salus.engines.follower import Follower
@@ -167,6 +167,24 @@ async def test_the_link_answers_with_codes_and_hangs_up_on_what_is_no_request(tm
         writer.close()
         assert (await engine.submit(chain.create("a"))).code == ACCEPTED
         await engine.close()
+
+
+async def test_a_ledger_process_that_starts_again_costs_no_submission_and_one_that_stays_away_is_said(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path) as chain:
+        path = chain["mercy"].settings.folder / LINK_SOCKET
+        engine, hasty = LinkEngine(path, lambda data: data), LinkEngine(path, lambda data: data, patience_s=0.5)
+        assert (await engine.submit(chain.create("before"))).code == ACCEPTED
+        sent = [asyncio.create_task(engine.submit(chain.create(f"meanwhile {n}"))) for n in range(5)]
+        await chain.stop("mercy")
+        sent += [asyncio.create_task(engine.submit(chain.create(f"away {n}"))) for n in range(5)]
+        with pytest.raises(LinkLostError):
+            await hasty.submit(chain.create("hasty"))
+        await chain.start("mercy")
+        assert {done.code for done in await asyncio.gather(*sent)} == {ACCEPTED}
+        await engine.close()
+        await hasty.close()
 
 
 async def test_four_members_agree_and_one_that_was_away_catches_up(tmp_path: Path) -> None:

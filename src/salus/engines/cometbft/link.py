@@ -31,6 +31,8 @@ _READ_BYTES: Final = 65_536
 _CONNECT_S: Final = 2.0
 _PAUSE_S: Final = 0.1  # Before connecting again; doubled each time, up to
 _PAUSE_S_MAX: Final = 2.0
+_AGAIN_S_MAX: Final = 0.5  # Before asking again for somebody who waits.
+PATIENCE_S: Final = 12.0  # For a ledger process that is started again, to a CometBFT that answers.
 
 Code = Annotated[str, Meta(max_length=64)]
 
@@ -306,22 +308,24 @@ class Link:
 class LinkEngine:
     """The engine as a member's other processes see it. Satisfies `Engine`.
 
-    `reopen` reads a receipt in the form of the engine.
+    `reopen` reads a receipt in the form of the engine. What is asked of a ledger process that goes away is asked again
+    while `patience_s` lasts: to ask twice is harmless.
     """
 
-    def __init__(self, path: Path, reopen_receipt: Callable[[bytes], Record]) -> None:
+    def __init__(self, path: Path, reopen_receipt: Callable[[bytes], Record], patience_s: float = PATIENCE_S) -> None:
         self._link = Link(path)
         self._reopen_receipt = reopen_receipt
+        self._patience_s = patience_s
 
     async def submit(self, tx: bytes) -> Inclusion:
         """See `Engine.submit`. Raises as `Link.ask` does."""
-        said = await self._link.ask(lambda number: Submit(number=number, tx=tx, trace=carried.get()))
+        said = await self._ask(lambda number: Submit(number=number, tx=tx, trace=carried.get()))
         assert isinstance(said, Included)
         return Inclusion(tx_id=said.tx_id, height=said.height, code=said.code)
 
     async def receipt(self, tx_id: Digest) -> Record:
         """See `Engine.receipt`. Raises as `Link.ask` does."""
-        said = await self._link.ask(lambda number: AskReceipt(number=number, tx_id=tx_id))
+        said = await self._ask(lambda number: AskReceipt(number=number, tx_id=tx_id))
         assert isinstance(said, Proof)
         return self._reopen_receipt(said.receipt)
 
@@ -330,6 +334,19 @@ class LinkEngine:
         said = await self._link.ask(lambda number: AskStatus(number=number))
         assert isinstance(said, Status)
         return said
+
+    async def _ask(self, make: Callable[[int], Request]) -> Answer:
+        """As `Link.ask`, again and again while the ledger process is away."""
+        now_s, pause_s = asyncio.get_running_loop().time, _PAUSE_S
+        give_up = now_s() + self._patience_s
+        while True:
+            try:
+                return await self._link.ask(make)
+            except LinkLostError:
+                if now_s() + pause_s > give_up:
+                    raise
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _AGAIN_S_MAX)
 
     @property
     def waiting(self) -> int:
