@@ -39,6 +39,7 @@ from salus.core.wire import Message
 from salus.crypto import signatures
 from salus.crypto.digests import derive, digest
 from salus.crypto.hpke import OpeningKey
+from salus.crypto.lasting import LastingSigningKey
 from salus.crypto.shares import faulty, quorum
 from salus.crypto.signatures import SigningKey
 from salus.machine.admission import remembering
@@ -67,6 +68,7 @@ class Party:
     opening: OpeningKey
     gateway: OpeningKey
     tls: SigningKey
+    checkpoint: LastingSigningKey
 
     @property
     def public(self) -> MemberKeys:
@@ -77,6 +79,7 @@ class Party:
             sealing=self.opening.public,
             gateway=self.gateway.public,
             tls=self.tls.public,
+            checkpoint=self.checkpoint.public,
         )
 
 
@@ -288,6 +291,7 @@ def party(seed: bytes, member: MemberId) -> Party:
         opening=OpeningKey(derive(seed, member, "sealing")),
         gateway=OpeningKey(derive(seed, member, "gateway")),
         tls=SigningKey(derive(seed, member, "tls")),
+        checkpoint=LastingSigningKey(derive(seed, member, "checkpoint")),
     )
 
 

@@ -28,6 +28,8 @@ Salt = _Bytes32
 Digest = _Bytes32  # SHA-256, always whole.
 PublicKey = _Bytes32  # Ed25519.
 Signature = _Bytes64  # Ed25519.
+LastingKey = Annotated[bytes, Meta(min_length=1952, max_length=1952)]  # ML-DSA-65 public key.
+LastingSignature = Annotated[bytes, Meta(min_length=3309, max_length=3309)]
 SealingKey = Annotated[bytes, Meta(min_length=1216, max_length=1216)]  # X-Wing public key: ML-KEM-768 ‖ X25519.
 
 Name = Annotated[MemberId, Meta(min_length=1, max_length=32, pattern=r"^[a-z0-9][a-z0-9-]*\Z")]

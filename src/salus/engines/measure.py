@@ -22,6 +22,7 @@ from salus.core.wire import decode, encode
 from salus.crypto import merkle, signatures
 from salus.crypto.digests import derive, digest
 from salus.crypto.hpke import OpeningKey
+from salus.crypto.lasting import LastingSigningKey
 from salus.crypto.signatures import SigningKey
 from salus.engines.embedded import EmbeddedEngine
 from salus.engines.lmdb_store import LmdbStore
@@ -149,6 +150,7 @@ class _Keys:
         )
         self.sealing = OpeningKey(derive(_SEED, number, "sealing")).public
         self.gateway = OpeningKey(derive(_SEED, number, "gateway")).public
+        self.checkpoint = LastingSigningKey(derive(_SEED, number, "checkpoint")).public
 
     @property
     def public(self) -> MemberKeys:
@@ -159,6 +161,7 @@ class _Keys:
             sealing=self.sealing,
             gateway=self.gateway,
             tls=self.tls.public,
+            checkpoint=self.checkpoint,
         )
 
 

@@ -36,7 +36,7 @@ from salus.node.keys import (
 
 SHOWN_AFTER_S = 5.0
 DUTIES_OF = {  # Which keys a process moves in the folder; the ledger process sees to the others.
-    Part.KEEPER: ("ledger", "keeper", "sealing", "tls"),
+    Part.KEEPER: ("ledger", "keeper", "sealing", "tls", "checkpoint"),
     Part.GATEWAY: ("ledger", "gateway", "tls"),
 }
 
@@ -111,6 +111,7 @@ class KeyRing:
             gateway=HeldOpeningKey(found.gateway, self._before("gateway"), partial(staged_opener, folder, "gateway")),
         )
         self.tls = found.tls
+        self.checkpoint = found.checkpoint
         ledger.listen(lambda _: self.follow())
 
     def show(self, showing: Showing) -> None:
@@ -143,6 +144,7 @@ class KeyRing:
 
     def _turn(self, entry: Member) -> None:
         found = self._settled(entry)
+        self.checkpoint = found.checkpoint
         for held, key in ((self.secrets.ledger, found.ledger), (self.secrets.keeper, found.keeper)):
             if isinstance(held, HeldSigningKey) and held.public != key.public:
                 held.become(key)

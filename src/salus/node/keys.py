@@ -18,10 +18,19 @@ from salus.contracts.members.messages import MemberKeys
 from salus.core.errors import IntegrityError, UnavailableError
 from salus.core.ids import DAY_MS, HOUR_MS, TimeMs
 from salus.crypto.hpke import OpeningKey
+from salus.crypto.lasting import LastingSigningKey
 from salus.crypto.signatures import SigningKey
 
 SECRET_BYTES = 32
-PUBLIC_DUTIES = ("ledger", "validator", "keeper", "sealing", "gateway", "tls")  # Their keys stand on the ledger.
+PUBLIC_DUTIES = (
+    "ledger",
+    "validator",
+    "keeper",
+    "sealing",
+    "gateway",
+    "tls",
+    "checkpoint",
+)  # Their keys stand on the ledger.
 DUTIES = (*PUBLIC_DUTIES, "keeper-kek", "gateway-kek")
 KEYS_FOLDER = "keys"  # In a member's folder.
 STAGED = "next"
@@ -52,6 +61,7 @@ class Secrets:
     sealing: OpeningKey
     gateway: OpeningKey
     tls: SigningKey
+    checkpoint: LastingSigningKey
     keeper_kek: bytes
     gateway_kek: bytes
 
@@ -65,6 +75,7 @@ class Secrets:
             sealing=self.sealing.public,
             gateway=self.gateway.public,
             tls=self.tls.public,
+            checkpoint=self.checkpoint.public,
         )
 
 
@@ -100,6 +111,7 @@ def _secrets(seeds: Mapping[str, bytes]) -> Secrets:
         sealing=OpeningKey(seeds["sealing"]),
         gateway=OpeningKey(seeds["gateway"]),
         tls=SigningKey(seeds["tls"]),
+        checkpoint=LastingSigningKey(seeds["checkpoint"]),
         keeper_kek=seeds["keeper-kek"],
         gateway_kek=seeds["gateway-kek"],
     )
@@ -209,7 +221,9 @@ def _staged(folder: Path, duty: str) -> bytes | None:
 
 
 def _public(duty: str, seed: bytes) -> bytes:
-    return OpeningKey(seed).public if duty in KEPT_MS else SigningKey(seed).public
+    if duty in KEPT_MS:
+        return OpeningKey(seed).public
+    return LastingSigningKey(seed).public if duty == "checkpoint" else SigningKey(seed).public
 
 
 @contextmanager

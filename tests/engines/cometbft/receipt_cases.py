@@ -5,14 +5,15 @@ from functools import cache
 from salus.contracts.cells.tables import CELLS
 from salus.core.wire import replace
 from salus.crypto.digests import derive, digest
+from salus.crypto.lasting import LastingSigningKey
 from salus.crypto.signatures import SigningKey
 from salus.engines.cometbft.blocks import LightBlock, validators_hash
 from salus.engines.cometbft.checkpoints import (
-    CheckpointKey,
     CheckpointSignature,
     SignedCheckpoint,
     checkpoint_of,
     gather,
+    sign_checkpoint,
 )
 from salus.engines.cometbft.receipts import CometReceipt, StateEntry
 from tests.engines.cometbft.chain import Chain, as_set, forged, signed, stranger
@@ -120,8 +121,8 @@ def cases() -> list[tuple[str, CometReceipt]]:
 
 
 @cache
-def checkpoint_keys() -> dict[str, CheckpointKey]:
-    return {party.member: CheckpointKey(derive(NET.seed, party.member, "checkpoint")) for party in NET.parties}
+def checkpoint_keys() -> dict[str, LastingSigningKey]:
+    return {party.member: LastingSigningKey(derive(NET.seed, party.member, "checkpoint")) for party in NET.parties}
 
 
 def public_keys() -> dict[str, bytes]:
@@ -166,4 +167,4 @@ def signed_checkpoint(height: int, *, by: int = 4, of: Chain | None = None) -> S
     """The checkpoint of a block, signed by the first so many members."""
     checkpoint = checkpoint_of((of or chain()).at(height), public_keys())
     keys = list(checkpoint_keys().items())[:by]
-    return gather(checkpoint, [CheckpointSignature(member, key.sign(checkpoint)) for member, key in keys])
+    return gather(checkpoint, [CheckpointSignature(member, sign_checkpoint(key, checkpoint)) for member, key in keys])

@@ -9,11 +9,10 @@ from salus.core.ids import DAY_MS
 from salus.core.wire import decode, encode, replace
 from salus.crypto.digests import digest
 from salus.crypto.errors import BadKeyError
-from salus.engines.cometbft import checkpoints
+from salus.crypto.lasting import LastingSigningKey
 from salus.engines.cometbft.checkpoints import (
     CheckpointError,
     CheckpointFile,
-    CheckpointKey,
     CheckpointSignature,
     SignedCheckpoint,
     Signer,
@@ -22,6 +21,7 @@ from salus.engines.cometbft.checkpoints import (
     check_checkpoints,
     gather,
     is_due,
+    sign_checkpoint,
 )
 from salus.engines.cometbft.light import TooFewTrustedError, TrustExpiredError
 from salus.engines.cometbft.receipts import CometReceipt, check_comet_receipt
@@ -29,6 +29,7 @@ from salus.engines.receipts import ReceiptError
 from tests.engines.cometbft.chain import Chain, forged, stranger
 from tests.engines.cometbft.receipt_cases import (
     NET,
+    OTHER,
     chain,
     checkpoint_keys,
     made,
@@ -38,12 +39,6 @@ from tests.engines.cometbft.receipt_cases import (
 )
 
 YEAR_NS = 366 * DAY_MS * 10**6
-
-
-@pytest.fixture
-def founded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The genesis's members have keys for checkpoints."""
-    monkeypatch.setattr(checkpoints, "checkpoint_keys", lambda genesis: public_keys())
 
 
 @cache
@@ -63,14 +58,17 @@ def long_after() -> Chain:
 
 def resigned(signed: SignedCheckpoint, **changes: object) -> SignedCheckpoint:
     checkpoint = replace(signed.checkpoint, **changes)
-    by = [CheckpointSignature(member, key.sign(checkpoint)) for member, key in sorted(checkpoint_keys().items())]
+    by = [
+        CheckpointSignature(member, sign_checkpoint(key, checkpoint))
+        for member, key in sorted(checkpoint_keys().items())
+    ]
     return SignedCheckpoint(checkpoint, tuple(by))
 
 
 def refused() -> list[tuple[str, SignedCheckpoint]]:
     whole = signed_checkpoint(3)
     one, two, three, four = whole.signatures
-    by_stranger = CheckpointKey(digest(b"stranger")).sign(whole.checkpoint)
+    by_stranger = sign_checkpoint(LastingSigningKey(digest(b"stranger")), whole.checkpoint)
     ordered = whole.checkpoint.members
     return [
         ("another chain", resigned(whole, chain="other")),
@@ -95,7 +93,7 @@ def test_check_refuses(why: str, signed: SignedCheckpoint) -> None:
 
 def test_a_key_needs_a_seed_of_32_bytes() -> None:
     with pytest.raises(BadKeyError):
-        CheckpointKey(bytes(31))
+        LastingSigningKey(bytes(31))
 
 
 def test_no_byte_of_a_checkpoint_can_be_changed() -> None:
@@ -113,9 +111,9 @@ def test_a_member_without_a_key_counts_among_those_who_did_not_sign() -> None:
         check_checkpoint(two, NET.chain, keys, 4)
 
 
-def test_a_genesis_without_keys_for_checkpoints_trusts_none() -> None:
+def test_another_networks_genesis_trusts_none() -> None:
     with pytest.raises(CheckpointError):
-        check_checkpoints((signed_checkpoint(3),), NET.genesis)
+        check_checkpoints((signed_checkpoint(3),), replace(OTHER.genesis, chain=NET.chain))
 
 
 def test_three_of_four_are_enough() -> None:
@@ -126,12 +124,12 @@ def test_gather_keeps_one_signature_of_each_member_and_only_those_that_hold() ->
     checkpoint = signed_checkpoint(3).checkpoint
     keys = checkpoint_keys()
     offered = [
-        CheckpointSignature("northgate", keys["northgate"].sign(checkpoint)),
-        CheckpointSignature("mercy", keys["mercy"].sign(replace(checkpoint, height=4))),
-        CheckpointSignature("mercy", keys["mercy"].sign(checkpoint)),
-        CheckpointSignature("mercy", keys["mercy"].sign(checkpoint)),
-        CheckpointSignature("stranger", keys["mercy"].sign(checkpoint)),
-        CheckpointSignature("lakeside", keys["mercy"].sign(checkpoint)),
+        CheckpointSignature("northgate", sign_checkpoint(keys["northgate"], checkpoint)),
+        CheckpointSignature("mercy", sign_checkpoint(keys["mercy"], replace(checkpoint, height=4))),
+        CheckpointSignature("mercy", sign_checkpoint(keys["mercy"], checkpoint)),
+        CheckpointSignature("mercy", sign_checkpoint(keys["mercy"], checkpoint)),
+        CheckpointSignature("stranger", sign_checkpoint(keys["mercy"], checkpoint)),
+        CheckpointSignature("lakeside", sign_checkpoint(keys["mercy"], checkpoint)),
     ]
     assert [one.member for one in gather(checkpoint, offered).signatures] == ["mercy", "northgate"]
     with pytest.raises(CheckpointError, match="two thirds"):
@@ -139,10 +137,10 @@ def test_gather_keeps_one_signature_of_each_member_and_only_those_that_hold() ->
 
 
 def test_each_checkpoint_of_a_chain_is_signed_by_the_members_that_the_one_before_names() -> None:
-    later = CheckpointKey(digest(b"later"))
+    later = LastingSigningKey(digest(b"later"))
     first = resigned(signed_checkpoint(3), members=(Signer("later", later.public),))
     second = replace(signed_checkpoint(5).checkpoint, members=(Signer("later", later.public),))
-    by_later = SignedCheckpoint(second, (CheckpointSignature("later", later.sign(second)),))
+    by_later = SignedCheckpoint(second, (CheckpointSignature("later", sign_checkpoint(later, second)),))
     check_chain((first, by_later), NET.chain, public_keys(), 4)
     with pytest.raises(CheckpointError):
         check_chain((first, signed_checkpoint(5)), NET.chain, public_keys(), 4)
@@ -157,7 +155,6 @@ def test_a_checkpoint_is_due_with_the_first_block_of_a_day() -> None:
     assert is_due(2 * DAY_MS - 1, 2 * DAY_MS)
 
 
-@pytest.mark.usefixtures("founded")
 def test_a_year_after_the_genesis_a_receipt_needs_a_checkpoint() -> None:
     of = long_after()
     receipt = replace(of.receipt(6), since=(of.at(4), of.at(5)))
@@ -168,7 +165,6 @@ def test_a_year_after_the_genesis_a_receipt_needs_a_checkpoint() -> None:
     check_comet_receipt(receipt, NET.genesis, (signed_checkpoint(4, of=of),))
 
 
-@pytest.mark.usefixtures("founded")
 def test_a_receipt_may_carry_its_checkpoint() -> None:
     of = long_after()
     for height, since in ((2, (of.at(2), of.at(4), of.at(5))), (4, (of.at(4), of.at(5))), (6, ())):
@@ -182,7 +178,6 @@ def test_a_receipt_may_carry_its_checkpoint() -> None:
         check_comet_receipt(too_few, NET.genesis)
 
 
-@pytest.mark.usefixtures("founded")
 def test_a_checkpoint_that_is_given_decides() -> None:
     receipt = made()[0]
     check_comet_receipt(receipt, NET.genesis, (signed_checkpoint(3),))
@@ -196,7 +191,6 @@ def test_a_checkpoint_that_is_given_decides() -> None:
         check_comet_receipt(replace(receipt, proof=other), NET.genesis, (signed_checkpoint(3),))
 
 
-@pytest.mark.usefixtures("founded")
 def test_blocks_before_a_given_checkpoint_must_still_be_signed() -> None:
     receipt, given = made()[-1], (signed_checkpoint(8),)
     check_comet_receipt(receipt, NET.genesis, given)

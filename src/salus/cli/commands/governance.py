@@ -158,7 +158,9 @@ def keys(
     as_: AsMember,
     duty: Annotated[
         list[str],
-        typer.Option("--duty", help="ledger, validator, keeper, sealing, gateway or tls; repeat it. [default: all]"),
+        typer.Option(
+            "--duty", help="ledger, validator, keeper, sealing, gateway, tls or checkpoint; repeat it. [default: all]"
+        ),
     ] = [],  # noqa: B006
     at: At = 0,
     home: HomeFolder = None,
@@ -170,7 +172,7 @@ def keys(
       salus propose keys northgate --as northgate
       salus propose keys northgate --as mercy --duty keeper --duty sealing
     """
-    unknown = set(duty) - {"ledger", "validator", "keeper", "sealing", "gateway", "tls"}
+    unknown = set(duty) - {"ledger", "validator", "keeper", "sealing", "gateway", "tls", "checkpoint"}
     if unknown:
         raise typer.BadParameter(f"{sorted(unknown)[0]} is no duty of a key", param_hint="--duty")
 

@@ -11,7 +11,7 @@ from salus.cli.running import run
 if TYPE_CHECKING:
     from salus.cli.home import Home
 
-DUTIES = ("tls", "gateway", "keeper", "sealing", "validator", "ledger")
+DUTIES = ("tls", "gateway", "keeper", "sealing", "validator", "ledger", "checkpoint")
 
 
 def add_to(app: typer.Typer) -> None:

@@ -200,7 +200,7 @@ def replace_keys(state: State, moment: Moment, wanted: ReplaceKeys) -> None:
     """Give a member other keys. Committees where its keeper or sealing key changes move on an epoch.
 
     A TLS key that it announced is dropped: whoever stole the ledger key may have announced it. A thief may also change
-    what `governing.py` lets a member change alone; six new keys do not depend on that.
+    what `governing.py` lets a member change alone; seven new keys do not depend on that.
 
     Raises, in this order:
         UnknownMemberError, StaleVersionError: as in `_entry`.

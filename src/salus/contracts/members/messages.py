@@ -14,6 +14,7 @@ from salus.core.ids import (
     Digest,
     Epoch,
     Height,
+    LastingKey,
     Name,
     ProposalId,
     PublicKey,
@@ -28,7 +29,7 @@ from salus.core.wire import Message, Record
 Address = Annotated[str, Meta(max_length=253, pattern=r"^([\x21-\x7e]*)\Z")]  # `host:port`; empty where there is none.
 
 
-class MemberKeys(Record, tag="members.keys/1", frozen=True):
+class MemberKeys(Record, tag="members.keys/2", frozen=True):
     """An organisation's public keys, one per duty, so that one can be replaced without the others."""
 
     ledger: PublicKey  # Signs transactions as their sponsor, and envelopes as their author.
@@ -37,6 +38,7 @@ class MemberKeys(Record, tag="members.keys/1", frozen=True):
     sealing: SealingKey  # Envelopes to this member's keeper are sealed to it.
     gateway: SealingKey  # Links and policies for this member as a writer are sealed to it.
     tls: PublicKey  # Its servers' certificates carry it; peers accept no other.
+    checkpoint: LastingKey  # Signs checkpoints, which are to convince when Ed25519 no longer does.
 
 
 class Endpoints(Record, tag="members.endpoints/1", frozen=True):
@@ -48,7 +50,7 @@ class Endpoints(Record, tag="members.endpoints/1", frozen=True):
 
 
 class KeyProof(Record, tag="members.key_proof/1", frozen=True):
-    """Signatures of the keys that can sign, over the statement that names all six: nobody enlists a foreign key."""
+    """Signatures of the keys that can sign, over the statement that names all seven: nobody enlists a foreign key."""
 
     ledger: Signature
     validator: Signature
@@ -152,7 +154,7 @@ class Reinstate(Record, tag="members.reinstate/1", frozen=True):
 
 
 class ReplaceKeys(Record, tag="members.replace_keys/1", frozen=True):
-    """Six keys, of which some may stay. Committees where the keeper or sealing key changes move on an epoch."""
+    """Seven keys, of which some may stay. Committees where the keeper or sealing key changes move on an epoch."""
 
     member: Name
     version: Version

@@ -85,7 +85,7 @@ def genesis(state: State, genesis: Genesis) -> None:
 
 def duties(keys: MemberKeys) -> tuple[bytes, ...]:
     """All public keys of a member."""
-    return (keys.ledger, keys.validator, keys.keeper, keys.sealing, keys.gateway, keys.tls)
+    return (keys.ledger, keys.validator, keys.keeper, keys.sealing, keys.gateway, keys.tls, keys.checkpoint)
 
 
 def signing_keys(keys: MemberKeys) -> tuple[PublicKey, ...]:

@@ -6,33 +6,24 @@ old to be. It names the members of its own time, so that they may sign the next 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
 from typing import Annotated
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey, MLDSA65PublicKey
 from msgspec import Meta
 
 from salus.contracts.members.messages import Genesis
 from salus.core.errors import RefusalError
-from salus.core.ids import DAY_MS, ChainId, Digest, Height, MemberId, Name, TimeMs
+from salus.core.ids import DAY_MS, ChainId, Digest, Height, LastingKey, LastingSignature, MemberId, Name, TimeMs
 from salus.core.wire import Record, encode
 from salus.crypto.digests import tagged
-from salus.crypto.errors import BadKeyError
+from salus.crypto.lasting import LastingSigningKey, verify_lasting
 from salus.engines.cometbft.blocks import AppHash, LightBlock, TimeNs, header_hash
 from salus.engines.cometbft.light import Trusted
 from salus.engines.receipts import is_quorum
 
-SEED_BYTES = 32
-KEY_BYTES = 1952
-SIGNATURE_BYTES = 3309
 EVERY_MS = DAY_MS
 MEMBERS_MAX = 10_000
 
 _CONTEXT = b"salus.checkpoint/1"
-
-LastingKey = Annotated[bytes, Meta(min_length=KEY_BYTES, max_length=KEY_BYTES)]  # ML-DSA-65.
-LastingSignature = Annotated[bytes, Meta(min_length=SIGNATURE_BYTES, max_length=SIGNATURE_BYTES)]
 
 
 class CheckpointError(RefusalError):
@@ -81,32 +72,14 @@ class CheckpointFile(Record, tag="checkpoint.file/1", frozen=True):
     checkpoints: Annotated[tuple[SignedCheckpoint, ...], Meta(min_length=1)]
 
 
-class CheckpointKey:
-    """A member's secret key for checkpoints."""
-
-    __slots__ = ("_key", "public")
-
-    public: bytes
-
-    def __init__(self, seed: bytes) -> None:
-        """Read a key from its 32-byte seed.
-
-        Raises:
-            BadKeyError: the seed has another length.
-        """
-        if len(seed) != SEED_BYTES:
-            raise BadKeyError(size_bytes=len(seed))
-        self._key = MLDSA65PrivateKey.from_seed_bytes(seed)
-        self.public = self._key.public_key().public_bytes_raw()
-
-    def sign(self, checkpoint: Checkpoint) -> bytes:
-        """The signature over a checkpoint. Another one each time: FIPS 204 hedges with chance."""
-        return self._key.sign(checkpoint_id(checkpoint), _CONTEXT)
-
-
 def checkpoint_id(checkpoint: Checkpoint) -> Digest:
     """What members sign."""
     return tagged("checkpoint", encode(checkpoint))
+
+
+def sign_checkpoint(key: LastingSigningKey, checkpoint: Checkpoint) -> LastingSignature:
+    """A member's signature over a checkpoint."""
+    return key.sign(checkpoint_id(checkpoint), _CONTEXT)
 
 
 def checkpoint_of(block: LightBlock, members: Mapping[MemberId, bytes]) -> Checkpoint:
@@ -141,8 +114,7 @@ def gather(checkpoint: Checkpoint, signatures: Iterable[CheckpointSignature]) ->
 
 def checkpoint_keys(genesis: Genesis) -> dict[MemberId, bytes]:
     """The founding members' keys for checkpoints."""
-    named = {member.member: getattr(member.keys, "checkpoint", b"") for member in genesis.members}
-    return {member: key for member, key in named.items() if key}
+    return {founder.member: founder.keys.checkpoint for founder in genesis.members}
 
 
 def keys_named(checkpoint: Checkpoint) -> dict[MemberId, bytes]:
@@ -205,14 +177,5 @@ def trusted_checkpoint(checkpoint: Checkpoint) -> Trusted:
     )
 
 
-def _is_signed(key: bytes, checkpoint: Checkpoint, signature: bytes) -> bool:
-    try:
-        _public_key(key).verify(signature, checkpoint_id(checkpoint), _CONTEXT)
-    except (InvalidSignature, ValueError):
-        return False
-    return True
-
-
-@lru_cache(maxsize=1_024)
-def _public_key(key: bytes) -> MLDSA65PublicKey:
-    return MLDSA65PublicKey.from_public_bytes(key)
+def _is_signed(key: LastingKey, checkpoint: Checkpoint, signature: LastingSignature) -> bool:
+    return verify_lasting(key, checkpoint_id(checkpoint), signature, _CONTEXT)

@@ -11,6 +11,7 @@ from salus.core.ids import SECOND_MS, ChainId, MemberId
 from salus.core.wire import decode, encode, replace
 from salus.crypto.digests import derive, digest
 from salus.crypto.hpke import OpeningKey
+from salus.crypto.lasting import LastingSigningKey
 from salus.crypto.merkle import root
 from salus.crypto.signatures import SigningKey
 from salus.engines.cometbft.blocks import (
@@ -72,6 +73,7 @@ def _bench() -> _Bench:
             sealing=sealing,
             gateway=sealing,
             tls=ledger.public,
+            checkpoint=LastingSigningKey(ledger.seed).public,
         )
         for number, (ledger, validator) in enumerate(keys)
     }
