@@ -165,6 +165,12 @@ class NotAReceiptError(MalformedError):
     code = "cli.not_a_receipt"
 
 
+class NoSignedCheckpointError(RefusalError):
+    """Members have signed no checkpoint here yet; they do with the first block of a day, where they run apart."""
+
+    code = "cli.no_signed_checkpoint"
+
+
 class NotACheckpointError(MalformedError):
     """The file is no checkpoint of Salus, or was cut short."""
 

@@ -39,6 +39,7 @@ TO_DO = {
     "cli.custodial": "The patient claims the record first: salus patient claim --as patient:N --witness MEMBER "
     "--evidence FILE",
     "cli.file": "Check the path, its owner and rights, and the space left on the disk.",
+    "cli.no_signed_checkpoint": "Ask again tomorrow; between members (`salus up --engine cometbft`) one is signed each day.",
     "cli.no_witness": "Name another hospital that writes about this patient, or claim without one and wait 24 hours.",
     "cli.not_a_checkpoint": "Take a checkpoint as members publish it: --checkpoint FILE",
     "cli.not_a_genesis": "Take the file `genesis` of the network's folder: --genesis DIR/genesis",
@@ -115,6 +116,8 @@ TO_DO = {
     "node.not_joined": "Accept an invitation (salus join FILE), or found a network of others' cards (salus invite).",
     "node.other_chain": "That member gives `salus init` again, with --chain of this network, and sends the new card.",
     "node.key_file": "Restore the file from a backup: what it protects cannot be opened without it.",
+    "node.kept_checkpoint": "Delete that file in the member's folder `checkpoints`: it comes again from the others.",
+    "node.no_pack": "Put the file that was voted on into the folder `packs` of this network.",
     "node.no_network": "Make a network here with `salus up` (or `salus new`), or name another folder: --home DIR",
     "node.not_a_network": "Restore the file `genesis` from another member or a backup, or name another "
     "folder: --home DIR",

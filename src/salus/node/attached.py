@@ -16,8 +16,10 @@ from salus.core.ids import MemberId
 from salus.core.transport import Door
 from salus.engines.cometbft.link import LINK_SOCKET, LinkEngine, follow
 from salus.engines.cometbft.receipts import read_receipt
+from salus.engines.cometbft.rpc import CometRpc
 from salus.engines.cometbft.unit import LEDGER_FOLDER
 from salus.engines.follower import Follower
+from salus.node.checkpointing import Checkpointing
 from salus.node.folder import member_folder, read_genesis
 from salus.node.gateway_side import GatewaySide
 from salus.node.http.client import HttpTransport
@@ -80,6 +82,17 @@ class Attached:
         server = Server(self.door, self.ledger.chain, self.trust)
         await server.start(*host_and_port(address))
         return server
+
+    def checkpointing(self) -> Checkpointing:
+        """The member's part in checkpoints, behind its keeper's door."""
+        return Checkpointing(
+            self.folder,
+            self.ledger,
+            WatchedTransport(self.transport, self.member, self.door.part),
+            CometRpc(host_and_port(self.site.rpc)),
+            lambda: self.ring.checkpoint,
+            self.settings.clock,
+        )
 
     def tend(self) -> None:
         """See to what this process holds of the member: keys and packs. Raises as `KeyRing.follow`."""

@@ -3,6 +3,7 @@
     keys/<duty>          in use
     keys/next/<duty>     waits until the ledger names it
     keys/before/<duty>   opens what was sealed to it before another took its place; destroyed when `KEPT_MS` is over
+    keys/before/checkpoint   signs until a checkpoint names the one that took its place
 
 A member's processes share the folder: whoever moves keys in it holds `keys/lock`.
 """
@@ -185,8 +186,8 @@ def settle_secrets(folder: Path, keys: MemberKeys, duties: Sequence[str] = PUBLI
 
 
 def _settle(folder: Path, duty: str) -> None:
-    """Put a staged key in its place. What still opens something goes aside first; other old keys are no more."""
-    if duty in KEPT_MS:
+    """Put a staged key in its place. What is still needed goes aside first; other old keys are no more."""
+    if duty in KEPT_MS or duty == "checkpoint":
         (folder / BEFORE).mkdir(exist_ok=True, mode=0o700)
         write_secret(folder / BEFORE / duty, _read(folder / duty, duty), replace=True)
     staged = folder / STAGED / duty
@@ -208,6 +209,21 @@ def opener_before(folder: Path, duty: str, now: TimeMs) -> OpeningKey | None:
         if path.exists() and now - path.stat().st_mtime_ns // 1_000_000 >= KEPT_MS[duty]:
             path.unlink()
         return OpeningKey(_read(path, duty)) if path.exists() else None
+
+
+def signer_before(folder: Path) -> LastingSigningKey | None:
+    """The checkpoint key before this one, which signs until a checkpoint names its successor.
+
+    Raises:
+        KeyFileError: it is damaged.
+    """
+    path = folder / BEFORE / "checkpoint"
+    return LastingSigningKey(_read(path, "checkpoint")) if path.exists() else None
+
+
+def forget_signer_before(folder: Path) -> None:
+    """Destroy the checkpoint key before this one."""
+    (folder / BEFORE / "checkpoint").unlink(missing_ok=True)
 
 
 def _staged(folder: Path, duty: str) -> bytes | None:

@@ -24,6 +24,8 @@ from salus.engines.cometbft.config import EngineSettings, StateSync
 from salus.engines.cometbft.receipts import CometReceipt
 from salus.engines.cometbft.unit import LedgerUnit, UnitSettings
 from salus.node.attached import Attached, attach
+from salus.node.checkpointing import Checkpointing
+from salus.node.checkpoints import checkpoints_to, is_beyond
 from salus.node.departing import DEPARTED, DepartedError, departed, departed_and_released
 from salus.node.folder import member_folder, read_genesis
 from salus.node.http.places import Part
@@ -90,8 +92,11 @@ def _sync(site: Site) -> StateSync | None:
 
 async def _receipt(unit: LedgerUnit, tx_id: Digest) -> CometReceipt:
     """The proof of a final transaction, from the blocks that this member's CometBFT keeps."""
-    proven = unit.replica.receipt(tx_id)
-    return await collect(unit.rpc, unit.settings.genesis, proven.header.height, digest(proven.tx))
+    proven, genesis = unit.replica.receipt(tx_id), unit.settings.genesis
+    height = proven.header.height
+    is_late = is_beyond(genesis, proven.header.time)
+    checkpoints = checkpoints_to(unit.settings.folder, genesis, height) if is_late else ()
+    return await collect(unit.rpc, genesis, height, digest(proven.tx), checkpoints=checkpoints)
 
 
 async def run_keeper(begin: Begin, home: Path, member: MemberId, stop: asyncio.Event) -> BaseException | None:
@@ -99,11 +104,12 @@ async def run_keeper(begin: Begin, home: Path, member: MemberId, stop: asyncio.E
     settings = Settings()
     attached = await attach(home, member, Part.KEEPER, settings)
     try:
-        side = attached.keeper_side()
+        side, checkpointing = attached.keeper_side(), attached.checkpointing()
+        checkpointing.open_door(attached.door)
         server = await attached.serve(side, attached.site.keeper)
         here = begin()
         show_keeper(here, attached, side, server)
-        tending = asyncio.create_task(_tend_for_ever(attached, side, settings.tend_every_s or 1.0))
+        tending = asyncio.create_task(_tend_for_ever(attached, side, checkpointing, settings.tend_every_s or 1.0))
         try:
             async with here.listening(attached.site.keeper_operator):
                 return await _until(stop, _ended(attached.following), departed(attached.ledger, member))
@@ -111,6 +117,7 @@ async def run_keeper(begin: Begin, home: Path, member: MemberId, stop: asyncio.E
             tending.cancel()
             await asyncio.gather(tending, return_exceptions=True)
             await server.stop()
+            checkpointing.close()
             side.close()
     finally:
         await attached.close()
@@ -131,13 +138,16 @@ async def _ended(task: "asyncio.Task[None]") -> BaseException:
     return task.exception() or RuntimeError("it ended by itself")
 
 
-async def _tend_for_ever(attached: Attached, side: KeeperSide, every_s: float) -> None:
+async def _tend_for_ever(attached: Attached, side: KeeperSide, checkpointing: Checkpointing, every_s: float) -> None:
+    async def own() -> None:
+        attached.tend()
+
     while True:
-        try:
-            attached.tend()
-            await side.tend()
-        except SalusError as error:
-            say_error(error)
+        for due in (own, side.tend, checkpointing.tend):
+            try:
+                await due()
+            except SalusError as error:
+                say_error(error)
         await asyncio.sleep(every_s)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from salus.cli.errors import (
     FileError,
+    NoSignedCheckpointError,
     NotACheckpointError,
     NotAGenesisError,
     NotAReceiptError,
@@ -14,7 +15,7 @@ from salus.cli.home import Home
 from salus.contracts.members.messages import Genesis
 from salus.core.errors import MalformedError
 from salus.core.ids import Digest, Height, TimeMs
-from salus.core.wire import decode
+from salus.core.wire import decode, encode
 from salus.engines.cometbft.checkpoints import CheckpointFile, SignedCheckpoint
 from salus.engines.cometbft.light import MS_NS
 from salus.engines.cometbft.receipts import CometReceipt, check_comet_receipt, signers
@@ -23,6 +24,7 @@ from salus.engines.ledger_copy import NotFoundError
 from salus.engines.receipts import Receipt, check_receipt
 from salus.machine.admission import read
 from salus.machine.transaction import Body, Tx, transaction_id
+from salus.node.checkpoints import checkpoints_to, kept_checkpoints
 from salus.node.folder import GENESIS_FILE
 
 
@@ -111,6 +113,47 @@ def block_of(home: Home, tx_id: str) -> BlockLine:
     if found is None:
         raise UnknownTransactionError(tx_id=tx_id)
     return block_at(home, found.height)
+
+
+@dataclass(frozen=True, slots=True)
+class ShownCheckpoint:
+    """The newest checkpoint of a member, and the file that proves it to who has the genesis."""
+
+    height: Height
+    time: TimeMs
+    header: Digest
+    signed_by: tuple[str, ...]
+    members: int
+    checkpoints: int  # That lead from the genesis to it.
+    file: bytes
+
+
+def checkpoint_of(home: Home, of: str | None) -> ShownCheckpoint:
+    """The newest checkpoint of a member, or of any here.
+
+    Raises:
+        UnknownMemberError: there is no such member here.
+        NoSignedCheckpointError: members have signed none yet.
+        KeptCheckpointError: one is damaged.
+        CheckpointError: no way leads to it from the genesis.
+    """
+    folders = [one.folder for one in ([home.member(of)] if of else home.network.members)]
+    newest = [signed for folder in folders if (signed := next(kept_checkpoints(folder), None)) is not None]
+    if not newest:
+        raise NoSignedCheckpointError
+    height = max(signed.checkpoint.height for signed in newest)
+    chains = (checkpoints_to(folder, home.network.genesis, height) for folder in folders)
+    chain = next(one for one in chains if one and one[-1].checkpoint.height == height)
+    shown = chain[-1].checkpoint
+    return ShownCheckpoint(
+        height=height,
+        time=shown.time // MS_NS,
+        header=shown.header,
+        signed_by=tuple(one.member for one in chain[-1].signatures),
+        members=len(shown.members),
+        checkpoints=len(chain),
+        file=encode(CheckpointFile(checkpoints=chain)),
+    )
 
 
 def verify_file(receipt: Path, genesis: Path, checkpoint: Path | None = None) -> Verified:

@@ -27,6 +27,7 @@ def add_to(app: typer.Typer) -> None:
     app.add_typer(group, name="ledger")
     app.command(help=with_examples(receipt.__doc__))(receipt)
     app.command(help=with_examples(verify.__doc__))(verify)
+    app.command(help=with_examples(checkpoint.__doc__))(checkpoint)
 
 
 def show(
@@ -164,6 +165,46 @@ def verify(
     output = Output(OwnStreams(), own_screen(), as_json=as_json)
     found = verify_file(file, genesis or home_folder(home), checkpoint)
     _show_verified(output, found)
+
+
+def checkpoint(
+    of: Annotated[str | None, typer.Option("--of", help="Whose copy. [default: the newest one here]")] = None,
+    to: Annotated[Path | None, typer.Option("--output", "-o", help="Where to write it. [default: nowhere]")] = None,
+    home: HomeFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the newest checkpoint that members signed, or write it to a file: `salus verify` trusts it for receipts.
+
+    Examples:
+      salus checkpoint
+      salus checkpoint -o checkpoint
+      salus verify grant.receipt --checkpoint checkpoint
+    """
+
+    async def act(place: "Home", output: Output) -> None:
+        from salus.cli.actions.ledger import checkpoint_of, write_file
+        from salus.cli.words import shown_time
+
+        found = checkpoint_of(place, of)
+        output.say(f"Block {found.height} of {shown_time(found.time)} UTC, header {found.header.hex()}.")
+        output.say(f"{len(found.signed_by)} of {found.members} members signed: {', '.join(found.signed_by)}.")
+        path = None if to is None else output.path(to)
+        if path is not None:
+            write_file(path, found.file)
+            output.say(f"{path}: {len(found.file)} bytes.")
+        output.result(
+            {
+                "height": found.height,
+                "time_ms": found.time,
+                "header": found.header.hex(),
+                "signed_by": list(found.signed_by),
+                "members": found.members,
+                "checkpoints": found.checkpoints,
+                "file": None if path is None else str(path),
+            }
+        )
+
+    run(act, home, as_json)
 
 
 def _show_verified(output: Output, found: "Verified") -> None:

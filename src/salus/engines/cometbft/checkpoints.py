@@ -102,9 +102,15 @@ def is_due(last_ms: TimeMs, now_ms: TimeMs) -> bool:
     return now_ms // EVERY_MS > last_ms // EVERY_MS
 
 
-def gather(checkpoint: Checkpoint, signatures: Iterable[CheckpointSignature]) -> SignedCheckpoint:
-    """A checkpoint with those signatures that hold, one of each member that it names; the others are left out."""
-    keys = keys_named(checkpoint)
+def gather(
+    checkpoint: Checkpoint, signatures: Iterable[CheckpointSignature], keys: Mapping[MemberId, LastingKey] | None = None
+) -> SignedCheckpoint:
+    """A checkpoint with those signatures that hold under these keys, one of each member; the others are left out.
+
+    The keys are those that the checkpoint before names, or the genesis; if none are given, its own.
+    """
+    if keys is None:
+        keys = keys_named(checkpoint)
     valid: dict[MemberId, CheckpointSignature] = {}
     for one in signatures:
         if one.member in keys and _is_signed(keys[one.member], checkpoint, one.signature):
@@ -120,6 +126,27 @@ def checkpoint_keys(genesis: Genesis) -> dict[MemberId, bytes]:
 def keys_named(checkpoint: Checkpoint) -> dict[MemberId, bytes]:
     """The keys of the members at a checkpoint's time."""
     return {signer.member: signer.key for signer in checkpoint.members}
+
+
+def chain_to(newest_first: Iterable[SignedCheckpoint], genesis: Genesis) -> tuple[SignedCheckpoint, ...]:
+    """The shortest way that is found from the genesis to the first of these, through later ones where it takes some.
+
+    Raises:
+        CheckpointError: none leads there.
+    """
+    found = list(newest_first)
+    keys, members = checkpoint_keys(genesis), len(genesis.members)
+    chain: list[SignedCheckpoint] = []
+    while not chain or chain[-1] is not found[0]:
+        above = chain[-1].checkpoint.height if chain else -1
+        ahead = [one for one in found if one.checkpoint.height > above]
+        following = next((one for one in ahead if _is_checked(one, genesis.chain, keys, members)), None)
+        if following is None:
+            raise CheckpointError(reason="no way leads to it", height=found[0].checkpoint.height if found else 0)
+        chain.append(following)
+        keys = keys_named(following.checkpoint)
+        members = len(keys)
+    return tuple(chain)
 
 
 def check_checkpoints(checkpoints: Sequence[SignedCheckpoint], genesis: Genesis) -> None:
@@ -175,6 +202,14 @@ def trusted_checkpoint(checkpoint: Checkpoint) -> Trusted:
         next_validators=checkpoint.next_validators,
         known=(),
     )
+
+
+def _is_checked(signed: SignedCheckpoint, chain: ChainId, keys: Mapping[MemberId, LastingKey], members: int) -> bool:
+    try:
+        check_checkpoint(signed, chain, keys, members)
+    except CheckpointError:
+        return False
+    return True
 
 
 def _is_signed(key: LastingKey, checkpoint: Checkpoint, signature: LastingSignature) -> bool:

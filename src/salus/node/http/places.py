@@ -22,6 +22,7 @@ class Part(StrEnum):
 PARTS: Mapping[str, Part] = {  # By the beginning of a request's tag; the longest counts.
     "keeper.": Part.KEEPER,
     "vault.": Part.KEEPER,
+    "checkpoint.": Part.KEEPER,
     "keeper.something_new/": Part.GATEWAY,
     "keeper.widening_notice/": Part.GATEWAY,
     "link.": Part.GATEWAY,
