@@ -71,7 +71,7 @@ async def test_every_other_key_is_replaced_by_decision_while_all_goes_on(tmp_pat
         before = load_secrets(keys_of(on)).public
         ending = asyncio.Event()
         load = [asyncio.create_task(keep_reading(on, via, ending)) for via in ("mercy", "lakeside")]
-        for duties in (("keeper", "sealing"), ("gateway",), ("ledger",), ("validator",)):
+        for duties in (("keeper", "sealing"), ("gateway",), ("ledger",), ("validator",), ("checkpoint",)):
             await rotated(on, *duties)
             await on.write(f"after-{duties[0]}", "mercy")
         ending.set()

@@ -39,7 +39,7 @@ TO_DO = {
     "cli.custodial": "The patient claims the record first: salus patient claim --as patient:N --witness MEMBER "
     "--evidence FILE",
     "cli.file": "Check the path, its owner and rights, and the space left on the disk.",
-    "cli.no_signed_checkpoint": "Ask again tomorrow; between members (`salus up --engine cometbft`) one is signed each day.",
+    "cli.no_signed_checkpoint": "Ask again tomorrow: members that run apart sign one each day.",
     "cli.no_witness": "Name another hospital that writes about this patient, or claim without one and wait 24 hours.",
     "cli.not_a_checkpoint": "Take a checkpoint as members publish it: --checkpoint FILE",
     "cli.not_a_genesis": "Take the file `genesis` of the network's folder: --genesis DIR/genesis",
