@@ -16,7 +16,7 @@ from salus.core.errors import IntegrityError, SalusError
 from salus.core.ids import Height, PublicKey, TimeMs
 from salus.core.wire import encode
 from salus.engines.cometbft import abci_pb2 as abci
-from salus.engines.cometbft.checking import Checker, code_of
+from salus.engines.cometbft.checking import Checker
 from salus.engines.cometbft.founding import founding_state, is_founding_state
 from salus.engines.cometbft.proposing import is_sensible, proposal
 from salus.engines.cometbft.server import EngineLostError, reply
@@ -51,6 +51,7 @@ class Application:
         self._version = version
         self._checker = Checker(replica, machine, clock)
         self._announce: Callable[[], None] = _nobody
+        self._checked: Callable[[bytes, str], None] = _not_ours
         self._retain: Callable[[], Height] = _keep_all
         self._answers: dict[str, Callable[[abci.Request], bytes]] = {
             "check_tx": self._check_tx,
@@ -68,6 +69,10 @@ class Application:
     def on_final(self, announce: Callable[[], None]) -> None:
         """Call this after each commit."""
         self._announce = announce
+
+    def on_checked(self, checked: Callable[[bytes, str], None]) -> None:
+        """Call this with each new transaction that was checked, and the code."""
+        self._checked = checked
 
     def retain(self, retain: Callable[[], Height]) -> None:
         """Ask this after each commit from which height on CometBFT must keep its blocks; 0 for all."""
@@ -104,14 +109,17 @@ class Application:
 
     def _check_tx(self, request: abci.Request) -> bytes:
         asked = request.check_tx
+        tx, is_new = asked.tx, asked.type != abci.RECHECK
+        code = ACCEPTED
         try:
-            if asked.type == abci.RECHECK:
-                self._checker.recheck(asked.tx)
-            else:
-                self._checker.check(asked.tx)
+            (self._checker.check if is_new else self._checker.recheck)(tx)
         except SalusError as error:
-            return reply(abci.Response(check_tx=abci.CheckTxResponse(code=REFUSED, data=code_of(error))))
-        return _MAY_WAIT
+            code = error.code
+        if is_new:
+            self._checked(tx, code)
+        if code == ACCEPTED:
+            return _MAY_WAIT
+        return reply(abci.Response(check_tx=abci.CheckTxResponse(code=REFUSED, data=code.encode())))
 
     def _query(self, request: abci.Request) -> bytes:
         """A value of the state, or its absence, with the proof against the newest root."""
@@ -210,6 +218,10 @@ def _always(response: abci.Response) -> Callable[[abci.Request], bytes]:
 
 def _nobody() -> None:
     """Nobody waits for blocks."""
+
+
+def _not_ours(_tx: bytes, _code: str) -> None:
+    """Nobody here submits."""
 
 
 def _keep_all() -> Height:

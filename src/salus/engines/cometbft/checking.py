@@ -11,7 +11,6 @@ from typing import Final
 
 from salus.contracts.members.reads import members_of
 from salus.core.clock import Clock
-from salus.core.errors import SalusError
 from salus.core.ids import MIB_BYTES, MemberId
 from salus.engines.queue import BusyError
 from salus.engines.replica import Replica
@@ -85,8 +84,3 @@ class Checker:
         place = (submitted.body.sponsor, submitted.is_lane)
         self._waiting[place] += 1
         self._waiting_bytes[place] += submitted.size_bytes
-
-
-def code_of(error: SalusError) -> bytes:
-    """An error's code, as it travels in a reply."""
-    return error.code.encode()

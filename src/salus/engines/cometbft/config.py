@@ -23,6 +23,7 @@ from salus.crypto.signatures import SigningKey
 from salus.engines.cometbft.blocks import address_of
 from salus.engines.cometbft.checking import LANE_PART, POOL_BYTES, POOL_TXS
 from salus.engines.cometbft.founding import comet_genesis
+from salus.engines.cometbft.handing import BATCH_TXS_MAX
 
 ABCI_SOCKET: Final = "abci.sock"
 RPC_SOCKET: Final = "rpc.sock"
@@ -143,7 +144,12 @@ def _config(member: str, settings: EngineSettings) -> dict[str, dict[str, str | 
             "abci": "socket",
             "log_level": settings.log_level,
         },
-        "rpc": {"laddr": settings.rpc, "max_body_bytes": 4 << 20, "max_open_connections": 900},
+        "rpc": {
+            "laddr": settings.rpc,
+            "max_body_bytes": 4 << 20,
+            "max_open_connections": 900,
+            "max_request_batch_size": BATCH_TXS_MAX,
+        },
         "p2p": {
             "laddr": f"tcp://{settings.listen}",
             "persistent_peers": ",".join(settings.peers),

@@ -6,7 +6,7 @@ many callers, through the client by which our ledger process hands transactions 
 
 import asyncio
 import os
-from base64 import b64decode, b64encode
+from base64 import b64decode
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
@@ -17,6 +17,7 @@ from salus.cli.bench.network.ordering import CHAIN, MEMBERS
 from salus.cli.bench.network.processes import started, until
 from salus.core.errors import UnavailableError
 from salus.engines.cometbft.config import EngineSettings, rpc_address, write_config
+from salus.engines.cometbft.handing import Handing
 from salus.engines.cometbft.rpc import CometRpc
 from salus.engines.cometbft.unit import ENGINE_FOLDER
 from salus.node.folder import found_apart, member_folder, usual_names
@@ -48,7 +49,10 @@ async def kvstores(folder: Path, binary: Path) -> AsyncIterator[Network]:
         blocks = Blocks(rpcs[0])
         looking = asyncio.create_task(blocks.look())
         stack.callback(looking.cancel)
-        yield Network([_way(rpc, blocks) for rpc in rpcs], {"engine": [one.process.pid for one in running]})
+        handings = [Handing(rpc) for rpc in rpcs]
+        for handing in handings:
+            stack.push_async_callback(handing.stop)
+        yield Network([_way(handing, blocks) for handing in handings], {"engine": [one.process.pid for one in running]})
 
 
 class Blocks:
@@ -83,13 +87,12 @@ class Blocks:
             height += 1
 
 
-def _way(rpc: CometRpc, blocks: Blocks) -> Way:
+def _way(handing: Handing, blocks: Blocks) -> Way:
     async def submit(tx: bytes) -> bool:
         final = blocks.wait_for(tx)
-        said = await rpc.call("broadcast_tx_sync", tx=b64encode(tx).decode())
-        if said["code"] != 0:
-            return False
+        handing.offer(tx)
         await final
+        handing.withdraw(tx)
         return True
 
     return Way(submit, _pairs())
