@@ -5,6 +5,7 @@ where. Read `admission.py` for what a transaction must be, `routes.py` for who a
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from salus.contracts import members
@@ -20,6 +21,15 @@ from salus.machine.block import ACCEPTED, Applied, Block, Result, outcome_root, 
 from salus.machine.errors import ForeignBlockError, OverLaneError, OverQuotaError, UnknownRulesError
 from salus.machine.routes import RULES, Rules
 from salus.state.state import State
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """What holds for every transaction at a height: the network with its limits, and the rules."""
+
+    chain: Chain
+    rules: Rules
+    height: Height
 
 
 class Machine:
@@ -51,7 +61,7 @@ class Machine:
         chain = members.chain_of(state)
         if block.chain != chain.chain:
             raise ForeignBlockError(chain=chain.chain, height=block.height)
-        rules = self._in_force(state, block.height)
+        rules = self._rules_at(state, block.height)
         for shown in block.misbehaviour:
             members.suspend(state, shown, height=block.height)
         quotas = _Quotas(chain)
@@ -77,17 +87,28 @@ class Machine:
             RefusalError: what `apply` would refuse it with, quotas apart.
             UnknownRulesError: the rules in force at this height are not known here.
         """
-        chain = members.chain_of(state)
-        rules = self._in_force(state, height)
-        submitted = _read(data, rules)
+        self.check_under(self.in_force(state, height), state, data, time)
+
+    def in_force(self, state: State, height: Height) -> InForce:
+        """What `check_under` needs to know of a committed state, for all transactions that are checked against it.
+
+        Raises:
+            NotFoundedError: the state has no genesis.
+            UnknownRulesError: the rules in force at this height are not known here.
+        """
+        return InForce(chain=members.chain_of(state), rules=self._rules_at(state, height), height=height)
+
+    def check_under(self, in_force: InForce, state: State, data: bytes, time: TimeMs) -> None:
+        """As `check`, where many transactions meet the same state."""
+        submitted = _read(data, in_force.rules)
         mark = state.savepoint()
         try:
-            _, signers = authenticate(state, chain, submitted, time, self.verify)
-            self._run(state, rules, submitted, signers, height=height, time=time)
+            _, signers = authenticate(state, in_force.chain, submitted, time, self.verify)
+            self._run(state, in_force.rules, submitted, signers, height=in_force.height, time=time)
         finally:
             state.rollback(mark)
 
-    def _in_force(self, state: State, height: Height) -> Rules:
+    def _rules_at(self, state: State, height: Height) -> Rules:
         version = members.rules_at(state, height)
         rules = self._rules.get(version)
         if rules is None:

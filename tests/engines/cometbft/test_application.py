@@ -193,8 +193,33 @@ def test_nobodys_waiting_transactions_keep_others_out(asked: Asked, monkeypatch:
     lane = asked.network.tx("mercy", _freeze(asked), valid_until=STARTED + MINUTE_MS)
     assert asked.check(lane) == "cells.not_found"  # It has its own share, and is judged.
     asked.block(*txs[:2])
-    assert [asked.check(tx, again=True) for tx in txs[2:4]] == ["ok"] * 2
-    assert asked.check(txs[4]) == "ok"
+    assert asked.check(txs[2]) == "ok"  # It waits already, and takes no more room than before.
+    assert [asked.check(asked.create(name)) for name in ("e", "f", "g")] == ["ok", "ok", "engine.busy"]
+    asked.block(asked.create("never checked here"))
+    assert asked.check(asked.create("g")) == "engine.busy"
+
+
+def test_what_has_run_out_while_it_waited_is_refused_by_its_block_and_makes_room(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checking, "POOL_TXS", 4)  # One for each of four.
+    short = asked.create("a", valid_until=STARTED + 1_500)
+    assert asked.check(short) == "ok"
+    asked.block(time=STARTED + 2_000)
+    assert asked.check(asked.create("b")) == "engine.busy"
+    assert asked.block(*asked.propose(short)) == ["machine.expired"]
+    assert asked.check(asked.create("b")) == "ok"
+
+
+def test_a_check_between_a_block_and_its_commit_leaves_no_old_moment_behind(asked: Asked) -> None:
+    first = asked.create("a")
+    freeze = asked.network.tx(
+        "mercy", _freeze(asked), valid_until=STARTED + MINUTE_MS, witnesses=(asked.network.owner(bytes(16), 0),)
+    )
+    asked.finalize(first)
+    assert asked.check(freeze) == "cells.not_found"
+    asked.ask(commit=abci.Empty())
+    assert asked.check(freeze) == "cells.not_owner"  # The cell is there now.
 
 
 def _freeze(asked: Asked) -> Any:

@@ -151,6 +151,8 @@ class Application:
     def _finalize_block(self, request: abci.Request) -> bytes:
         asked, replica = request.finalize_block, self._replica
         self._checker.let_go()
+        for tx in asked.txs:
+            self._checker.forget(tx)
         replica.abandon()
         before = replica.header
         block = Block(
@@ -173,6 +175,7 @@ class Application:
         """Keep the prepared block. CometBFT's own commit proves that it is final, so it needs no votes."""
         _, header, _ = self._replica.prepared
         self._replica.finalise(header, votes=())
+        self._checker.let_go()  # Of the moment before, which a check between the two has taken.
         self._announce()
         retain = self._retain()
         if not retain:

@@ -167,7 +167,7 @@ def _config(member: str, settings: EngineSettings) -> dict[str, dict[str, str | 
             "max_txs_bytes": POOL_BYTES + POOL_BYTES // LANE_PART + (1 << 20),
             "cache_size": 2 * pool,
             "keep-invalid-txs-in-cache": False,
-            "recheck": True,
+            "recheck": False,  # A block refuses what has become wrong, or has run out, since its check.
             "experimental_max_gossip_connections_to_persistent_peers": 0,
         },
         "consensus": {
