@@ -12,6 +12,7 @@ import (
 
 	abcicli "github.com/cometbft/cometbft/abci/client"
 	"github.com/cometbft/cometbft/abci/types"
+	"github.com/cometbft/cometbft/libs/protoio"
 	"github.com/cometbft/cometbft/libs/service"
 )
 
@@ -19,6 +20,8 @@ const (
 	dialEvery  = 100 * time.Millisecond
 	dialLimit  = 30 * time.Second
 	bufferSize = 1 << 16
+
+	messageLimit = 100 << 20 // As CometBFT has it, and the application.
 )
 
 var errUnexpected = errors.New("the application answered what was not asked")
@@ -132,6 +135,7 @@ func (c *client) ask(request *types.Request) (*types.Response, error) {
 
 func (c *client) write() {
 	writer := bufio.NewWriterSize(c.conn, bufferSize)
+	messages := protoio.NewDelimitedWriter(writer) // Kept, and its buffer with it.
 	for {
 		select {
 		case <-c.wake:
@@ -143,7 +147,7 @@ func (c *client) write() {
 		c.unsent = nil
 		c.mtx.Unlock()
 		for _, each := range taken {
-			if err := types.WriteMessage(each.Request, writer); err != nil {
+			if _, err := messages.WriteMsg(each.Request); err != nil {
 				c.fail(err)
 				return
 			}
@@ -156,10 +160,10 @@ func (c *client) write() {
 }
 
 func (c *client) read() {
-	reader := bufio.NewReaderSize(c.conn, bufferSize)
+	messages := protoio.NewDelimitedReader(bufio.NewReaderSize(c.conn, bufferSize), messageLimit)
 	for {
 		response := &types.Response{}
-		if err := types.ReadMessage(reader, response); err != nil {
+		if _, err := messages.ReadMsg(response); err != nil {
 			c.fail(err)
 			return
 		}
