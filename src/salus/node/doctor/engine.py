@@ -56,7 +56,7 @@ async def check_engine(case: Case) -> AsyncIterator[Finding]:
     rpc = CometRpc(rpc_address(case.place / ENGINE_FOLDER, EngineSettings(rpc=f"tcp://{case.site.rpc}")))
     try:
         newest = int((await rpc.call("status", 3.0))["sync_info"]["latest_block_height"])
-        heights = _heights_of_peers(await rpc.call("dump_consensus_state", 3.0))
+        heights = heights_of_peers(await rpc.call("dump_consensus_state", 3.0))
         block = await light_block(rpc, newest) if newest else None
     except (SalusError, KeyError, TypeError, ValueError):
         return
@@ -65,11 +65,11 @@ async def check_engine(case: Case) -> AsyncIterator[Finding]:
     if heights and max(heights) - 1 - newest > BEHIND_MAX:
         yield found("ledger.behind", case.member, "ledger", blocks=max(heights) - 1 - newest)
     if block is not None:
-        for one in (*_of_clock(case, block), *_of_root(case, block)):
+        for one in (*of_clock(case, block), *of_root(case, block)):
             yield one
 
 
-def _of_clock(case: Case, block: LightBlock) -> Iterator[Finding]:
+def of_clock(case: Case, block: LightBlock) -> Iterator[Finding]:
     """This member's own vote against the others' for the same block."""
     if case.secrets is None:
         return
@@ -84,7 +84,7 @@ def _of_clock(case: Case, block: LightBlock) -> Iterator[Finding]:
         yield found(code, case.member, seconds=round(abs(ahead_s)))
 
 
-def _of_root(case: Case, block: LightBlock) -> Iterator[Finding]:
+def of_root(case: Case, block: LightBlock) -> Iterator[Finding]:
     """The root that the others computed at the height before, against this member's own."""
     assert case.ledger is not None
     height: Height = block.header.height - 1
@@ -97,7 +97,7 @@ def _of_root(case: Case, block: LightBlock) -> Iterator[Finding]:
         yield found("ledger.roots_differ", case.member, "ledger", height=height, other="more than two thirds")
 
 
-def _heights_of_peers(said: dict[str, object]) -> list[int]:
+def heights_of_peers(said: dict[str, object]) -> list[int]:
     """At which height each peer works, as the engine knows it."""
     peers = said["peers"]
     assert isinstance(peers, list)

@@ -11,7 +11,7 @@ from salus.core.ids import DAY_MS
 from salus.crypto.hpke import OpeningKey
 from salus.crypto.signatures import SigningKey
 from salus.engines.cometbft.config import node_id
-from salus.engines.cometbft.unit import ENGINE_FOLDER
+from salus.engines.cometbft.unit import ENGINE_FOLDER, LEDGER_FOLDER
 from salus.node.doctor.case import KEYS_FOLDER, Case
 from salus.node.keys import DUTIES, PUBLIC_DUTIES, SECRET_BYTES, STAGED
 from salus.node.observing.findings import Finding, found
@@ -83,6 +83,8 @@ def _named(case: Case) -> MemberKeys | None:
     """The member's keys by the ledger, or by the genesis where there is no ledger yet."""
     if case.ledger is not None:
         return None if case.entry is None else case.entry.keys
+    if (case.place / LEDGER_FOLDER).exists():
+        return None  # It cannot be read, and others say why.
     return next((one.keys for one in case.genesis.members if one.member == case.member), None)
 
 

@@ -131,8 +131,9 @@ def _wrong_with(part: PartStatus, figures: Figures, away: Mapping[Whose, int], t
         yield found("process.silent", *whose, port=away[whose], log=log)
         return
     own = figures.get(whose, {})
-    for check, holds in own.get("salus_ready", {}).items():
-        if not holds:
+    checks = own.get("salus_ready", {})
+    for check, holds in checks.items():
+        if not holds and (check != "caught_up" or checks.get("engine_answers", True)):
             yield found(CHECKS[check], *whose)
     if part.height is not None and top - part.height > BEHIND_MAX:
         yield found("ledger.behind", *whose, blocks=top - part.height)
