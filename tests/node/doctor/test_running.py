@@ -13,14 +13,20 @@ import pytest
 
 from salus.cli.commands.doctor import examined
 from salus.core.ids import MemberId
+from salus.core.wire import replace
 from salus.crypto.signatures import SigningKey
+from salus.engines.cometbft.blocks import address_of
+from salus.engines.cometbft.collect import light_block
+from salus.engines.cometbft.rpc import CometRpc
 from salus.engines.cometbft.supervisor import BINARY_VARIABLE
+from salus.node.doctor import engine
+from salus.node.doctor.case import cases_in, with_ledger
 from salus.node.doctor.examining import Examined
 from salus.node.folder import found_apart, usual_names
 from salus.node.http.certificates import load_own, make_own
 from salus.node.observing import judging
 from salus.node.settings import system_clock
-from salus.node.site import host_and_port, read_site
+from salus.node.site import Site, host_and_port, read_site
 from tests.faults.members import Members, members
 from tests.node.doctor.conftest import Codes, codes_of
 from tests.support.apart import needs_cometbft
@@ -36,7 +42,8 @@ def still(tmp_path: Path) -> Path:
     return tmp_path / "network"
 
 
-def site_of(folder: Path, member: str = NORTHGATE):
+def site_of(folder: Path, member: str = NORTHGATE) -> Site:
+    """Where a member listens."""
     return read_site(folder / "members" / member)
 
 
@@ -126,8 +133,6 @@ async def test_what_goes_wrong_with_running_members_is_found(tmp_path: Path, mon
         await net.start()
         await until(net, set())
 
-        await what_the_engine_says(net, monkeypatch)
-
         await net.kill("keeper", "northgate")
         away = {("peer.unreached", name) for name in OTHERS}
         await until(net, {("process.silent", "northgate"), *away})
@@ -139,6 +144,7 @@ async def test_what_goes_wrong_with_running_members_is_found(tmp_path: Path, mon
         await net.start_one("keeper", "northgate")
         await net.serves("keeper", "northgate")
         await until(net, set())
+        await what_the_engine_says(net, monkeypatch)
 
         with stopped(engine_of(net, "mercy")):
             await until(net, {("engine.no_answer", "mercy")})
@@ -157,7 +163,10 @@ async def what_the_engine_says(net: Members, monkeypatch: pytest.MonkeyPatch) ->
     """What CometBFT tells of the others, as it is and as it would be with a wrong clock, or another result, here."""
     case = next(one for one in cases_in(net.folder, is_up=True) if one.member == "mercy")
     rpc = CometRpc(host_and_port(site_of(net.folder, "mercy").rpc))
-    newest = int((await rpc.call("status"))["sync_info"]["latest_block_height"])
+    newest = 0
+    while newest < 3:  # A heartbeat comes every 15 s.
+        await asyncio.sleep(0.2)
+        newest = int((await rpc.call("status"))["sync_info"]["latest_block_height"])
     heights = engine.heights_of_peers(await rpc.call("dump_consensus_state"))
     assert len(heights) == 3
     assert min(heights) >= newest

@@ -75,7 +75,7 @@ async def examine(
         for case in cases:
             before = [one for check in BEFORE for one in _made(check, case)]
             findings += before
-            opened.append(case if _is_ledger_unfit(before) else stack.enter_context(with_ledger(case)))
+            opened.append(case if _is_ledger_unfit(before) else _opened(case, stack))
         for case in opened:
             findings += [one for check in OPENED for one in _made(check, case)]
             findings += wire.check_addresses(case, {} if asked is None else asked.away)
@@ -83,6 +83,14 @@ async def examine(
         for case in opened:
             findings += await _gathered(case, engine.check_engine(case), wire.check_peers(case))
     return Examined(tuple(case.member for case in cases), status is not None, tuple(_sifted(findings)))
+
+
+def _opened(case: Case, stack: ExitStack) -> Case:
+    """With its ledger open until the stack ends, if it opens; why it does not was found before."""
+    try:
+        return stack.enter_context(with_ledger(case))
+    except SalusError:
+        return case
 
 
 def _made(check: Check, case: Case) -> Iterator[Finding]:
