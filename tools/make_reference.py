@@ -1,6 +1,6 @@
-"""Writes docs/reference/errors.md from the code: every stable code, its family, and what it says.
+"""Writes docs/reference/errors.md and findings.md from the code: every stable code, with what it says.
 
-Run `.venv/bin/python -m tools.make_reference`; a test compares the file with what this gives.
+Run `.venv/bin/python -m tools.make_reference`; a test compares the files with what this gives.
 """
 
 import importlib
@@ -9,8 +9,10 @@ from pathlib import Path
 
 import salus
 from salus.core.errors import IntegrityError, MalformedError, RefusalError, SalusError, UnavailableError
+from salus.node.observing.findings import KINDS
 
 FILE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "errors.md"
+FINDINGS = FILE.with_name("findings.md")
 FAMILIES: dict[type[SalusError], tuple[str, str]] = {
     RefusalError: ("refused", "the sender asks otherwise"),
     MalformedError: ("malformed", "the sender mends the bytes"),
@@ -59,7 +61,24 @@ def text() -> str:
     return "\n".join(lines) + "\n"
 
 
+def findings_text() -> str:
+    """The page of what `salus doctor` and `salus status` find."""
+    lines = [
+        "# Findings",
+        "",
+        "Made by `tools/make_reference.py`. What `salus doctor` and `salus status` may find. A code is stable and never",
+        "reused. Words in braces are facts: members, numbers, codes, files of the member's own folder.",
+        "An *error* does not serve or is not safe; a *warning* will be so unless somebody acts; a *note* is left to do.",
+        "",
+        "| code | severity | says | what to do |",
+        "| --- | --- | --- | --- |",
+        *(f"| `{code}` | {kind.severity} | {kind.says} | {kind.to_do} |" for code, kind in KINDS.items()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
 if __name__ == "__main__":
     FILE.parent.mkdir(parents=True, exist_ok=True)
     FILE.write_text(text())
-    print(f"wrote {FILE.name}")
+    FINDINGS.write_text(findings_text())
+    print(f"wrote {FILE.name}, {FINDINGS.name}")

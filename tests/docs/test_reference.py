@@ -2,11 +2,15 @@
 
 from collections import Counter
 
-from tools.make_reference import FILE, error_classes, text
+from tools.make_reference import FILE, FINDINGS, error_classes, findings_text, text
 
 
 def test_the_page_of_error_codes_matches_the_code() -> None:
     assert FILE.read_text() == text(), "run: .venv/bin/python -m tools.make_reference"
+
+
+def test_the_page_of_findings_matches_the_code() -> None:
+    assert FINDINGS.read_text() == findings_text(), "run: .venv/bin/python -m tools.make_reference"
 
 
 def test_no_code_is_used_by_two_errors_unless_one_refines_the_other() -> None:
