@@ -66,9 +66,9 @@ def findings_text() -> str:
     lines = [
         "# Findings",
         "",
-        "Made by `tools/make_reference.py`. What `salus doctor` and `salus status` may find. A code is stable and never",
-        "reused. Words in braces are facts: members, numbers, codes, files of the member's own folder.",
-        "An *error* does not serve or is not safe; a *warning* will be so unless somebody acts; a *note* is left to do.",
+        "Made by `tools/make_reference.py`. What `salus doctor` and `salus status` may find. A code is stable and",
+        "never reused. Words in braces are facts: members, numbers, codes, files of the member's own folder. An",
+        "*error* does not serve or is not safe; a *warning* will be so unless somebody acts; a *note* is left to do.",
         "",
         "| code | severity | says | what to do |",
         "| --- | --- | --- | --- |",

@@ -27,7 +27,7 @@ async def _seal(folder: Path) -> None:
     async with stage(folder) as on:
         wallet = await on.patient("mercy", "st-luke", rules=(permit("lakeside"),))
         await on.seal("mercy", wallet, "a", "b", "c")
-        await on.seal("st-luke", wallet, "d")
+        await on.seal("st-luke", wallet, *(f"d{number}" for number in range(16)))
         await on.network.tend()
 
 
