@@ -32,7 +32,7 @@ from pathlib import Path
 
 from salus.contracts.members.messages import Endpoints
 from salus.core.errors import IntegrityError
-from salus.engines.cometbft.snapshots import EVERY_BLOCKS
+from salus.engines.snapshots import EVERY_BLOCKS
 from salus.node.keys import write_secret
 
 SITE_FILE = "member.toml"

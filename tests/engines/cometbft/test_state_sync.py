@@ -16,10 +16,11 @@ from salus.engines.cometbft.config import StateSync
 from salus.engines.cometbft.frames import Frames
 from salus.engines.cometbft.restoring import Restorer
 from salus.engines.cometbft.retaining import retain_height
-from salus.engines.cometbft.snapshots import Head, Manifest, Piece, Snapshots, header_in, offer, pieces_of
+from salus.engines.cometbft.snapshots import Offering, offer
 from salus.engines.ledger_copy import NotFoundError
 from salus.engines.lmdb_store import LmdbStore
 from salus.engines.replica import Replica
+from salus.engines.snapshots import Head, Manifest, Piece, Snapshots, header_in, pieces_of
 from salus.machine.block import Block, header_id
 from salus.machine.machine import Machine
 from tests.engines.cometbft.real import clock, free_ports, needs_engine, prepared
@@ -217,9 +218,10 @@ async def test_snapshots_are_the_same_bytes_on_all_members_and_old_ones_go(tmp_p
         snapshots.block_arrived()
         await snapshots.made()
         assert snapshots.heights() == [BLOCKS]
+        offering = Offering(snapshots)
         asked = abci.LoadSnapshotChunk(height=BLOCKS, format=1, chunk=0)
-        piece = answer(snapshots.load(abci.Request(load_snapshot_chunk=asked))).load_snapshot_chunk.chunk
-        listed = answer(snapshots.list(abci.Request(list_snapshots=abci.Empty()))).list_snapshots.snapshots
+        piece = answer(offering.load(abci.Request(load_snapshot_chunk=asked))).load_snapshot_chunk.chunk
+        listed = answer(offering.list(abci.Request(list_snapshots=abci.Empty()))).list_snapshots.snapshots
         assert digest(piece) == listed[0].metadata
         made.append((piece, listed[0].SerializeToString(deterministic=True)))
         for height in (BLOCKS + 1, BLOCKS + 2):

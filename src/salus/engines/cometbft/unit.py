@@ -32,11 +32,12 @@ from salus.engines.cometbft.restoring import Restorer
 from salus.engines.cometbft.retaining import retaining
 from salus.engines.cometbft.rpc import CometRpc
 from salus.engines.cometbft.server import AbciServer
-from salus.engines.cometbft.snapshots import EVERY_BLOCKS, Snapshots
+from salus.engines.cometbft.snapshots import Offering
 from salus.engines.cometbft.supervisor import EngineEndedError, Supervisor, find_binary
 from salus.engines.engine import Engine
 from salus.engines.lmdb_store import LmdbStore
 from salus.engines.replica import Replica
+from salus.engines.snapshots import EVERY_BLOCKS, Snapshots
 from salus.machine.admission import remembering
 from salus.machine.machine import Machine
 
@@ -93,8 +94,9 @@ class LedgerUnit:
         self.application.on_final(self._tell)
         self.snapshots = Snapshots(settings.folder / SNAPSHOTS_FOLDER, self.replica, settings.snapshot_every_blocks)
         self.restorer = restorer = Restorer(self.replica, settings.clock)
-        self.application.also("list_snapshots", self.snapshots.list)
-        self.application.also("load_snapshot_chunk", self.snapshots.load)
+        offering = Offering(self.snapshots)
+        self.application.also("list_snapshots", offering.list)
+        self.application.also("load_snapshot_chunk", offering.load)
         self.application.also("offer_snapshot", restorer.offer)
         self.application.also("apply_snapshot_chunk", restorer.apply)
         self.application.retain(retaining(self.replica, self.snapshots.heights, settings.kept_blocks))
