@@ -2,7 +2,8 @@
 
 import multiprocessing
 import os
-from collections.abc import Iterator
+from asyncio import create_task, gather, sleep
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -23,19 +24,19 @@ def pool() -> Iterator[ProcessPoolExecutor]:
         yield workers
 
 
-def who(given: bytes) -> bytes:
-    """Work that tells where it is done."""
-    return given + str(os.getpid()).encode()
+def who(given: Sequence[bytes]) -> list[bytes]:
+    """Work that tells where it is done, and with how many."""
+    return [one + f"{os.getpid()} {len(given)}".encode() for one in given]
 
 
-def die_elsewhere(given: bytes) -> bytes:
+def die_elsewhere(given: Sequence[bytes]) -> list[bytes]:
     """Work that kills a worker."""
     if multiprocessing.parent_process() is not None:
         os._exit(1)
-    return given[::-1]
+    return [one[::-1] for one in given]
 
 
-def refuse(_given: bytes) -> bytes:
+def refuse(_given: Sequence[bytes]) -> list[bytes]:
     """Work that fails wherever it is done."""
     raise ValueError
 
@@ -45,7 +46,7 @@ async def test_a_worker_that_dies_takes_nothing_with_it() -> None:
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as mortal, hands.lent(mortal):
         assert await hands.carry(die_elsewhere, b"abc") == b"cba"
         assert not hands.are_many
-        assert await hands.carry(who, b"") == str(os.getpid()).encode()
+        assert await hands.carry(who, b"") == f"{os.getpid()} 1".encode()
 
 
 async def test_work_that_fails_is_not_done_twice(pool: ProcessPoolExecutor) -> None:
@@ -56,11 +57,45 @@ async def test_work_that_fails_is_not_done_twice(pool: ProcessPoolExecutor) -> N
 
 async def test_work_is_done_elsewhere_while_others_lend_a_hand(pool: ProcessPoolExecutor) -> None:
     hands = Hands()
-    here = str(os.getpid()).encode()
+    here = f"{os.getpid()} 1".encode()
     assert await hands.carry(who, b"") == here
     with hands.lent(pool):
         assert await hands.carry(who, b"") != here
     assert await hands.carry(who, b"") == here
+
+
+async def test_what_is_asked_in_one_turn_is_done_in_one_go_and_each_has_its_own_answer(
+    pool: ProcessPoolExecutor,
+) -> None:
+    hands = Hands()
+    with hands.lent(pool):
+        first = await gather(*(hands.carry_together(who, name) for name in (b"a ", b"b ", b"c ")))
+        later = await hands.carry_together(who, b"d ")
+    assert [answer.split()[0] for answer in (*first, later)] == [b"a", b"b", b"c", b"d"]
+    assert [answer.split()[2] for answer in (*first, later)] == [b"3", b"3", b"3", b"1"]
+    assert (await hands.carry_together(who, b"e ")).split()[1:] == f"{os.getpid()} 1".encode().split()
+
+
+async def test_work_that_fails_fails_for_all_who_asked(pool: ProcessPoolExecutor) -> None:
+    hands = Hands()
+    with hands.lent(pool):
+        failed = await gather(*(hands.carry_together(refuse, b"") for _ in range(2)), return_exceptions=True)
+    assert [type(error) for error in failed] == [ValueError, ValueError]
+
+
+async def test_who_no_longer_waits_holds_nobody_up(pool: ProcessPoolExecutor) -> None:
+    hands = Hands()
+    with hands.lent(pool):
+        asked = [create_task(hands.carry_together(who, name)) for name in (b"a ", b"b ")]
+        await sleep(0)
+        asked[0].cancel()
+        assert (await asked[1]).startswith(b"b ")
+
+
+async def test_a_worker_that_dies_takes_no_piece_of_common_work_with_it() -> None:
+    hands = Hands()
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as mortal, hands.lent(mortal):
+        assert await gather(*(hands.carry_together(die_elsewhere, one) for one in (b"ab", b"cd"))) == [b"ba", b"dc"]
 
 
 @pytest.mark.parametrize("is_lent", [False, True])

@@ -1,9 +1,10 @@
 """What a keeper works out about a deposit from its bytes alone, on whichever core: does everything lead to the roots?
 
-Nothing here asks a store, a ledger or a clock; `deposits.py` does, before and after. Both say the same of a deposit
-that is not sound, since `check_shares` is the only judge.
+Nothing here asks a store, a ledger or a clock; `deposits.py` does, before and after.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
@@ -20,7 +21,20 @@ from salus.keeper.messages import BatchShares, Entry
 
 SHARE_BYTES = 32
 
-BySubject = dict[SubjectId, list[Entry]]
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Where one subject's entries stand in a deposit, and the paths of their records to both roots."""
+
+    subject: SubjectId
+    places: tuple[int, ...]  # Among the deposit's entries.
+    indices: tuple[int, ...]
+    leaf_proof: bytes
+    row_proof: bytes
+
+
+Layout = tuple[Part, ...]
+_Face = tuple[int, Name, BatchId, Digest, Digest, Digest, list[tuple[int, bytes, bytes, bytes]]]
 
 
 class Holding(Record, tag="h/1", frozen=True):
@@ -81,54 +95,66 @@ class Unread(Record, tag="keeper.unread/1", frozen=True):
 CHECKED: Any = Sound | Unsound | Unread  # The shape of an answer.
 
 
-def check_deposit(given: bytes) -> bytes:
-    """`Work`: an encoded `ToCheck` becomes an encoded `Sound`, `Unsound` or `Unread`."""
-    order = decode(ToCheck, given)
+def check_deposits(given: Sequence[bytes]) -> list[bytes]:
+    """`Work`: an encoded `ToCheck` becomes an encoded `Sound`, `Unsound` or `Unread`.
+
+    What the seats of one batch get differs in their shares alone. What was laid out of one deposit and led to the roots
+    holds for another that is the same byte for byte but for those; of every deposit all bytes are compared.
+    """
+    known: list[tuple[_Face, Layout]] = []
+    return [encode(_checked(decode(ToCheck, one), known)) for one in given]
+
+
+def _checked(order: ToCheck, known: list[tuple[_Face, Layout]]) -> Sound | Unsound | Unread:
     try:
         shares = decode(BatchShares, order.body)
-        return encode(Sound(_held(*check_shares(shares, order.seats))))
+        face = _face(shares, order.seats)
+        layout = next((layout for another, layout in known if another == face), None)
+        if layout is None:
+            layout = lay_out(shares, order.seats)
+            known.append((face, layout))
+        check_shares(shares)
     except MalformedError:
-        return encode(Unread())
+        return Unread()
     except InconsistentDealerError as error:
-        return encode(Unsound(str(error.facts["reason"]), int(error.facts.get("index", -1))))
+        return Unsound(str(error.facts["reason"]), int(error.facts.get("index", -1)))
+    return Sound(tuple([_held(shares.entries, part) for part in layout]))
 
 
-def _held(by_subject: BySubject, leaves: Levels, rows: Levels) -> tuple[HeldOf, ...]:
-    """Per subject what is to be held, with its paths to both roots."""
-    held = []
-    for subject, entries in by_subject.items():
-        indices = [entry.index for entry in entries]
-        leaf_proof, row_proof = prove_alike((leaves, rows), indices)
-        held.append(HeldOf(subject, tuple(indices), encode(Holding(tuple(entries), leaf_proof, row_proof))))
-    return tuple(held)
+def _face(shares: BatchShares, seats: int) -> _Face:
+    """All that `lay_out` looks at."""
+    entries = [(entry.index, entry.salt, entry.header, entry.share_hashes) for entry in shares.entries]
+    return seats, shares.author, shares.batch_id, shares.root, shares.share_root, shares.dummy_seed, entries
 
 
-def check_shares(shares: BatchShares, seats: int) -> tuple[BySubject, Levels, Levels]:
-    """Entries by subject, and both trees, if everything leads to the roots.
+def _held(entries: Sequence[Entry], part: Part) -> HeldOf:
+    holding = Holding(tuple([entries[place] for place in part.places]), part.leaf_proof, part.row_proof)
+    return HeldOf(part.subject, part.indices, encode(holding))
+
+
+def lay_out(shares: BatchShares, seats: int) -> Layout:
+    """Which entries are whose, and their paths, if headers and share hashes lead to the roots.
 
     Raises:
-        InconsistentDealerError: no header, an index out of order, a header of another place, a share that is not its
-            hash, or another root.
+        InconsistentDealerError: no header, an index out of order, a header of another place, not one share hash per
+            seat, or another root.
     """
-    by_subject: BySubject = {}
+    by_subject: dict[SubjectId, list[int]] = {}
     leaves: dict[int, Digest] = {}
     rows: dict[int, Digest] = {}
-    start = DIGEST_BYTES * (shares.seat - 1)
-    end, hashes_bytes = start + DIGEST_BYTES, DIGEST_BYTES * seats
+    hashes_bytes = DIGEST_BYTES * seats
     batch_id, author = shares.batch_id, shares.author
     previous = -1
-    for entry, header in zip(shares.entries, _headers(shares), strict=True):
+    for place, (entry, header) in enumerate(zip(shares.entries, _headers(shares), strict=True)):
         index, share_hashes = entry.index, entry.share_hashes
         record = header.record
         if index <= previous or record.index != index or record.batch_id != batch_id or record.author != author:
             raise InconsistentDealerError(reason="a header of another place", index=index)
-        if len(share_hashes) != hashes_bytes or len(entry.share) != SHARE_BYTES:
+        if len(share_hashes) != hashes_bytes:
             raise InconsistentDealerError(reason="not one share hash per seat", index=index)
-        if sha256(entry.share).digest() != share_hashes[start:end]:
-            raise InconsistentDealerError(reason="a share is not its hash", index=index)
         leaves[index] = leaf(entry.salt, entry.header)
         rows[index] = share_row(share_hashes)
-        by_subject.setdefault(header.subject, []).append(entry)
+        by_subject.setdefault(header.subject, []).append(place)
         previous = index
     leaf_tree = leaf_levels(leaves, shares.dummy_seed)
     row_tree = row_levels(rows, shares.dummy_seed)
@@ -136,7 +162,26 @@ def check_shares(shares: BatchShares, seats: int) -> tuple[BySubject, Levels, Le
         raise InconsistentDealerError(reason="headers do not lead to the root")
     if row_tree[-1] != shares.share_root:
         raise InconsistentDealerError(reason="share hashes do not lead to the share root")
-    return by_subject, leaf_tree, row_tree
+    return tuple([_part(shares, subject, places, leaf_tree, row_tree) for subject, places in by_subject.items()])
+
+
+def _part(shares: BatchShares, subject: SubjectId, places: Sequence[int], leaves: Levels, rows: Levels) -> Part:
+    indices = [shares.entries[place].index for place in places]
+    leaf_proof, row_proof = prove_alike((leaves, rows), indices)
+    return Part(subject, tuple(places), tuple(indices), leaf_proof, row_proof)
+
+
+def check_shares(shares: BatchShares) -> None:
+    """Whether this seat's shares are those whose hashes every seat gets.
+
+    Raises:
+        InconsistentDealerError: one is not of 32 bytes, or not its hash.
+    """
+    start = DIGEST_BYTES * (shares.seat - 1)
+    end = start + DIGEST_BYTES
+    for entry in shares.entries:
+        if len(entry.share) != SHARE_BYTES or sha256(entry.share).digest() != entry.share_hashes[start:end]:
+            raise InconsistentDealerError(reason="a share is not its hash", index=entry.index)
 
 
 def _headers(shares: BatchShares) -> list[Header]:

@@ -36,7 +36,7 @@ from salus.keeper.checking import (
     ToCheck,
     Unread,
     Unsound,
-    check_deposit,
+    check_deposits,
 )
 from salus.keeper.errors import (
     DepositConflictError,
@@ -218,7 +218,7 @@ class Deposits:
     async def _checked(self, shares: BatchHead, body: bytes) -> tuple[HeldOf, ...]:
         """What is to be held; blocks may come meanwhile, so what depends on them is judged afterwards."""
         order = ToCheck(len(self._seated(shares).seats), body)
-        found: Sound | Unsound | Unread = decode(CHECKED, await self._carry(check_deposit, encode(order)))
+        found: Sound | Unsound | Unread = decode(CHECKED, await self._carry(check_deposits, encode(order)))
         if isinstance(found, Unread):
             raise EnvelopeError(seat=shares.seat)
         if isinstance(found, Unsound):

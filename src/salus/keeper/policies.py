@@ -63,6 +63,11 @@ _VERSION = sa.select(POLICIES.c.tag, POLICIES.c.wrapped).where(
 )
 
 _WAITING = sa.select(sa.func.count()).where(POLICIES.c.good_until > 0, POLICIES.c.sender == sa.bindparam("sender"))
+_COMMITTED = POLICIES.update().values(good_until=0)
+_COMMITTED = _COMMITTED.where(
+    POLICIES.c.cell == sa.bindparam("at_cell"), POLICIES.c.commitment == sa.bindparam("named")
+)
+_CELL = sa.select(POLICIES.c.cell).where(POLICIES.c.tag == sa.bindparam("tag"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,8 +263,8 @@ class Policies:
         if not committed and not expired:
             return 0
         with self._store.commit("keeper.policy.drop") as connection:
-            for row in committed:
-                connection.execute(POLICIES.update().where(*_at(row.cell, row.commitment)).values(good_until=0))
+            if committed:
+                connection.execute(_COMMITTED, [{"at_cell": row.cell, "named": row.commitment} for row in committed])
             for row in expired:
                 connection.execute(POLICIES.delete().where(*_at(row.cell, row.commitment)))
                 self._store.drop_subject(bytes(row.tag))
@@ -285,9 +290,11 @@ class Policies:
         if not new:
             return
         with self._store.commit("keeper.policy") as connection:
+            self._store.meet_subjects([self._store.tag(policy.subject) for policy, _, _ in new])
             upsert(connection, POLICIES, [self._row(sender, *one) for one in new])
-        for policy, _, _ in new:
+        for policy, named, _ in new:
             self._cells[self._store.tag(policy.subject)] = policy.cell
+            self._remember(policy, named)
 
     def _row(self, sender: MemberId, policy: PolicySet, named: Digest, is_current: bool) -> dict[str, object]:
         tag = self._store.tag(policy.subject)
@@ -318,7 +325,7 @@ class Policies:
     def _cell_of(self, tag: bytes) -> CellId | None:
         cell_id = self._cells.get(tag)
         if cell_id is None:
-            row = self._store.connection.execute(sa.select(POLICIES.c.cell).where(POLICIES.c.tag == tag)).first()
+            row = self._store.connection.execute(_CELL, {"tag": tag}).first()
             if row is None:
                 return None
             cell_id = self._cells[tag] = bytes(row.cell)
@@ -331,10 +338,13 @@ class Policies:
             if row is None:
                 return None
             policy = reopen(PolicySet, self._store.unwrapped(row.tag, row.wrapped, b"policy" + named))
-            if len(self._known) >= 16_384:
-                self._known.clear()
-            self._known[cell_id, named] = policy
+            self._remember(policy, named)
         return policy
+
+    def _remember(self, policy: PolicySet, named: Digest) -> None:
+        if len(self._known) >= 16_384:
+            self._known.clear()
+        self._known[policy.cell, named] = policy
 
     async def _fetched(self, cell_id: CellId, cell: Cell) -> PolicySet | None:
         if cell.status is Status.CLOSED:

@@ -25,6 +25,7 @@ from salus.keeper.errors import StoreCorruptError
 from salus.keeper.formats import RECONCILED, YES, begin, prepare
 
 _CACHE_KIB = 32 * 1024  # A process on the embedded engine has two such stores for each member.
+_AT_ONCE = 500  # Keys in one query.
 _LOG_BYTES = 32 * MIB_BYTES  # How long SQLite's log grows before its pages move to their places.
 KEY_BYTES = 32
 
@@ -115,6 +116,8 @@ LOG_PAGES = sa.Table(
 # Built once: these stand in the way of every answer, and of every step along the log's tree.
 _META = sa.select(META.c.value).where(META.c.name == sa.bindparam("name"))
 _SUBJECT_KEY = sa.select(SUBJECTS.c.wrapped_key).where(SUBJECTS.c.tag == sa.bindparam("tag"))
+_NEW_SUBJECTS = SUBJECTS.insert()
+_SUBJECT_KEYS = sa.select(SUBJECTS.c.tag).where(SUBJECTS.c.tag.in_(sa.bindparam("tags", expanding=True)))
 _PAGE = sa.select(LOG_PAGES.c.value).where(LOG_PAGES.c.key == sa.bindparam("key"))
 
 
@@ -211,11 +214,17 @@ class SubjectStore:
         """The key of a subject, made if it is not known yet."""
         key = self.subject_key(tag)
         if key is None:
-            key = os.urandom(KEY_BYTES)
-            wrapped = wrap(self._kek, os.urandom(NONCE_BYTES), key, b"subject key" + tag)
-            self.connection.execute(SUBJECTS.insert().values(tag=tag, wrapped_key=wrapped))
-            self._remember(tag, key)
+            self._make_keys([tag])
+            key = self._keys[tag]
         return key
+
+    def meet_subjects(self, tags: Sequence[bytes]) -> None:
+        """Make keys for those of these subjects that have none, in one go, within a `commit`."""
+        for start in range(0, len(tags), _AT_ONCE):
+            part = [tag for tag in dict.fromkeys(tags[start : start + _AT_ONCE]) if tag not in self._keys]
+            if part:
+                known = {bytes(row.tag) for row in self.connection.execute(_SUBJECT_KEYS, {"tags": part})}
+                self._make_keys([tag for tag in part if tag not in known])
 
     def drop_subject(self, tag: bytes) -> None:
         """Forget a subject's key if nothing is held under it, within a `commit`."""
@@ -297,6 +306,17 @@ class SubjectStore:
         prepare(self._connection, schema, {"kek_check": check})
         if self.meta("kek_check") != check:
             raise StoreCorruptError(reason="the key file does not belong to this database")
+
+    def _make_keys(self, tags: Sequence[bytes]) -> None:
+        keys = {tag: os.urandom(KEY_BYTES) for tag in tags}
+        rows = [
+            {"tag": tag, "wrapped_key": wrap(self._kek, os.urandom(NONCE_BYTES), key, b"subject key" + tag)}
+            for tag, key in keys.items()
+        ]
+        if rows:  # Never in the place of a key that is there: what it wraps would be lost.
+            self.connection.execute(_NEW_SUBJECTS, rows)
+        for tag, key in keys.items():
+            self._remember(tag, key)
 
     def _remember(self, tag: bytes, key: bytes) -> None:
         if len(self._keys) >= 65_536:

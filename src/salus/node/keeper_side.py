@@ -57,7 +57,9 @@ class KeeperSide:
         self._tidied: TimeMs = 0
         self._store = keeper_store(folder, secrets, faults)
         keys = KeeperKeys(opening=secrets.sealing, signing=secrets.keeper)
-        self.keeper = Keeper(name, self._store, ledger, transport, keys, packs, clock, (hands or Hands()).carry)
+        self.keeper = Keeper(
+            name, self._store, ledger, transport, keys, packs, clock, (hands or Hands()).carry_together
+        )
         self.blobs = blobs or vault_store(folder, faults)
         self.vault = Vault(
             name, ledger.chain, self.blobs, transport, secrets.keeper, self._permits, self._seat_members, clock

@@ -45,7 +45,7 @@ from salus.sdk.drafting import (
     Tokens,
     ToSeal,
     by_index,
-    draft_batch,
+    draft_batches,
     seal_one,
 )
 from salus.sdk.errors import (
@@ -272,7 +272,7 @@ class Author(Dealer):
             members=tuple(holder.member for holder in committee.seats),
             documents=tuple([_to_seal(one, *chosen) for one, chosen in zip(documents, drawn, strict=True)]),
         )
-        done = reopen(Drafted, await self._hands.carry(draft_batch, encode(order)))
+        done = reopen(Drafted, await self._hands.carry(draft_batches, encode(order)))
         draft.own.update((subject, list(entries)) for subject, entries in done.own.items())
         draft.fresh.blobs.update(done.blobs)
         draft.fresh.vaults = done.vaults

@@ -293,6 +293,7 @@ class AuthorStore(SubjectStore):
     def keep_links(self, links: Sequence[tuple[str, Link, PolicySet]]) -> None:
         """Tie many new patients at once, each with the policy in force; one durable write."""
         with self.commit("author.links") as connection:
+            self.meet_subjects([self.tag(link.subject) for _, link, _ in links])
             rows: list[dict[str, object]] = []
             copies: list[dict[str, object]] = []
             for local, link, policy in links:
@@ -304,7 +305,7 @@ class AuthorStore(SubjectStore):
             upsert(connection, LINKS, rows)
             upsert(connection, COPIES, copies)
         for _, link, _ in links:
-            self._links.pop(link.subject, None)
+            self._remember_link(link)
 
     def link(self, local: str) -> Link | None:
         """The patient behind the member's own number."""
@@ -317,10 +318,13 @@ class AuthorStore(SubjectStore):
         if link is None:
             link = self._link(self.connection.execute(_BY_TAG, {"tag": self.tag(subject)}).first())
             if link is not None:
-                if len(self._links) >= 65_536:
-                    self._links.clear()
-                self._links[subject] = link
+                self._remember_link(link)
         return link
+
+    def _remember_link(self, link: Link) -> None:
+        if len(self._links) >= 65_536:
+            self._links.clear()
+        self._links[link.subject] = link
 
     def keep_waiting(self, sender: MemberId, code: Digest, sealed: bytes, now: TimeMs) -> bool:
         """Hold a link until its code is shown; false if too many of this sender wait."""

@@ -113,9 +113,12 @@ class Tokens(dict[str, Token]):
         return token
 
 
-def draft_batch(given: bytes) -> bytes:
+def draft_batches(given: Sequence[bytes]) -> list[bytes]:
     """`Work`: an encoded `ToDraft` becomes an encoded `Drafted`."""
-    order = reopen(ToDraft, given)
+    return [encode(_drafted(reopen(ToDraft, one))) for one in given]
+
+
+def _drafted(order: ToDraft) -> Drafted:
     tokens = {subject: Tokens(key) for subject, key in order.term_keys.items()}
     own: dict[SubjectId, list[OwnEntry]] = {}
     blobs: dict[Digest, bytes] = {}
@@ -129,7 +132,7 @@ def draft_batch(given: bytes) -> bytes:
     kept = {subject: tuple(theirs) for subject, theirs in own.items()}
     contents = tuple([sha256(document.data).digest() for document in order.documents])
     vaults = {blob: keepers_of(blob, order.members) for blob in blobs}
-    return encode(Drafted(contents, kept, blobs, vaults, root, share_root, tuple(shares), tuple(hashes)))
+    return Drafted(contents, kept, blobs, vaults, root, share_root, tuple(shares), tuple(hashes))
 
 
 def seal_one(setting: Setting, document: ToSeal, tokens: Tokens) -> tuple[OwnEntry, Mapping[Digest, bytes]]:

@@ -11,12 +11,16 @@ from contextlib import contextmanager
 
 from salus.core.work import Work
 
+_Piece = tuple[bytes, "asyncio.Future[bytes]"]
+
 
 class Hands:
     """For one event loop."""
 
     def __init__(self) -> None:
         self._lent: Executor | None = None
+        self._gathered: dict[Work, list[_Piece]] = {}
+        self._going: set[asyncio.Task[None]] = set()
 
     @property
     def are_many(self) -> bool:
@@ -25,15 +29,19 @@ class Hands:
 
     async def carry(self, work: Work, given: bytes) -> bytes:
         """Get work done, elsewhere if there is an elsewhere. Satisfies `core.work.Carry`."""
-        pool = self._lent
-        if pool is None:
-            return work(given)
-        try:
-            return await asyncio.get_running_loop().run_in_executor(pool, work, given)
-        except BrokenExecutor:
-            if self._lent is pool:
-                self._lent = None
-            return work(given)
+        return (await self._carried(work, [given]))[0]
+
+    async def carry_together(self, work: Work, given: bytes) -> bytes:
+        """As `carry`, in one go with what others want of this work in the same turn of the loop."""
+        if self._lent is None:
+            return work([given])[0]
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[bytes] = loop.create_future()
+        pieces = self._gathered.setdefault(work, [])
+        pieces.append((given, answer))
+        if len(pieces) == 1:
+            loop.call_soon(self._send, work)
+        return await answer
 
     @contextmanager
     def lent(self, pool: Executor) -> Iterator[None]:
@@ -43,3 +51,31 @@ class Hands:
             yield
         finally:
             self._lent = None
+
+    def _send(self, work: Work) -> None:
+        task = asyncio.get_running_loop().create_task(self._answer(work, self._gathered.pop(work)))
+        self._going.add(task)
+        task.add_done_callback(self._going.discard)
+
+    async def _answer(self, work: Work, pieces: list[_Piece]) -> None:
+        try:
+            answers = await self._carried(work, [given for given, _ in pieces])
+        except Exception as error:  # It is theirs who asked, each of them.
+            for _, waiting in pieces:
+                if not waiting.done():
+                    waiting.set_exception(error)
+            return
+        for (_, waiting), answer in zip(pieces, answers, strict=True):
+            if not waiting.done():
+                waiting.set_result(answer)
+
+    async def _carried(self, work: Work, given: list[bytes]) -> list[bytes]:
+        pool = self._lent
+        if pool is None:
+            return work(given)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(pool, work, given)
+        except BrokenExecutor:
+            if self._lent is pool:
+                self._lent = None
+            return work(given)
