@@ -22,7 +22,7 @@ from salus.engines.lmdb_errors import (
     StoreUnavailableError,
     translate,
 )
-from salus.engines.lmdb_store import LmdbStore, check_file
+from salus.engines.lmdb_store import STORE_FORMAT, LmdbStore, check_file
 from salus.state import CorruptPageError, State
 from salus.state.state import checked_root
 
@@ -75,7 +75,7 @@ def test_another_format_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreFormatError) as caught:
         LmdbStore(tmp_path)
     assert isinstance(caught.value, IntegrityError)
-    assert caught.value.facts == {"found": 7, "expected": 1}
+    assert caught.value.facts == {"found": 7, "expected": STORE_FORMAT}
 
 
 def test_the_store_of_another_program_is_refused_and_left_alone(tmp_path: Path) -> None:

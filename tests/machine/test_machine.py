@@ -20,7 +20,7 @@ from salus.contracts.members.messages import (
 )
 from salus.contracts.reads.messages import LogKind, LogRoot
 from salus.contracts.reads.tables import LOG_ROOTS, REQUESTS
-from salus.contracts.records.messages import Withdraw
+from salus.contracts.records.messages import FirstWithdraw, Withdraw
 from salus.core.errors import IntegrityError, MalformedError, RefusalError
 from salus.core.ids import HOUR_MS, NO_DIGEST, MemberId
 from salus.core.wire import decode, encode, replace
@@ -216,7 +216,8 @@ def replayed(ledger: Ledger) -> list[tuple[bytes, str]]:
         (plain(NET.issue(credential, expires=until)), "credentials.exists"),
         (plain(Revoke(credential_id=credential, version=0)), "credentials.stale_version"),
         (plain(NET.anchor("mercy", batch, good_until=until)), "records.batch_exists"),
-        (plain(Withdraw(batch_id=batch, index=0)), "records.already_withdrawn"),
+        (plain(FirstWithdraw(batch_id=batch, index=0)), "records.already_withdrawn"),
+        (plain(Withdraw(batch_id=batch, index=1)), "records.already_withdrawn"),
         (plain(NET.request(NET.id16("request"), expires=until)), "reads.exists"),
         (plain(ROOT), "reads.stale_version"),
         (ledger.tx("lakeside", propose(proposal, cheaper), valid_until=until), "members.proposal_exists"),
@@ -386,7 +387,7 @@ def test_a_route_leads_every_message_that_can_be_decoded_to_a_function() -> None
     named: dict[type, Callable[..., None]] = dict(routes.ROUTES)
     assert set(named) == decodable
     for message, transition in named.items():
-        assert transition.__name__.replace("_", "") == message.__name__.lower()
+        assert transition.__name__.replace("_", "") == message.__name__.removeprefix("First").lower()
 
 
 def test_members_are_told_apart_by_their_names_alone() -> None:

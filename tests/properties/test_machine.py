@@ -21,7 +21,7 @@ from salus.contracts.members.messages import (
 from salus.contracts.members.reads import committee_of, member_of, members_of, proposals
 from salus.contracts.members.tables import Standing
 from salus.contracts.reads.messages import LogKind, LogRoot
-from salus.contracts.records.messages import Supersede, Withdraw
+from salus.contracts.records.messages import FirstWithdraw, Supersede, Withdraw
 from salus.core.ids import HOUR_MS, MINUTE_MS, MemberId
 from salus.core.wire import replace
 from salus.crypto.digests import digest
@@ -302,7 +302,8 @@ def test_the_random_pools_reach_acceptance_of_every_kind() -> None:
         (NET.issue(IDS[0], expires=until), []),
         (Revoke(credential_id=IDS[0], version=0), []),
         (NET.anchor("mercy", IDS[0], good_until=until), []),
-        (Withdraw(batch_id=IDS[0], index=0), []),
+        (FirstWithdraw(batch_id=IDS[0], index=0), []),
+        (Withdraw(batch_id=IDS[0], index=1), []),
         (NET.request(IDS[0], expires=until), []),
         (LogRoot(log=LogKind.KEEPER, version=0, root=digest(b"log")), []),
         *[

@@ -32,7 +32,7 @@ from salus.contracts.members.messages import (
     Upgrade,
 )
 from salus.contracts.reads.messages import LogKind, LogRoot
-from salus.contracts.records.messages import Supersede, Withdraw
+from salus.contracts.records.messages import FirstSupersede, FirstWithdraw, Supersede, Withdraw
 from salus.core.ids import HOUR_MS, MINUTE_MS, MemberId
 from salus.core.wire import Struct, decode, encode, replace
 from salus.crypto.digests import digest
@@ -56,6 +56,9 @@ MANY, LEAVING, CANCELLED, OPEN = (proposal_id(name) for name in ("many", "leavin
 NORTHGATE = MemberId("northgate")
 TLS = SigningKey(digest(b"mercy's next tls key"))
 SHOWN = {5: (Misbehaviour(validator=NORTHGATE, offence=Offence.DUPLICATE_VOTE, height=2),)}  # By height.
+
+
+OVER = (Supersede(OLD, 7, 0), FirstSupersede(OLD, 5, 1))
 
 
 def governing() -> list[list[Step]]:
@@ -118,13 +121,19 @@ def _documents() -> list[list[tuple[AnyMessage, tuple[SigningKey, ...]]]]:
         [
             (NET.advance(CELL, 0), (NET.owner(CELL, 0),)),
             (NET.freeze(CELL, 1), (NET.owner(CELL, 1),)),
-            (NET.anchor("mercy", NEW, good_until=UNTIL, supersedes=(Supersede(OLD, 7, 0),)), ()),
+            (
+                NET.anchor(
+                    "mercy", NEW, good_until=UNTIL, supersedes=(Supersede(OLD, 7, 0), FirstSupersede(OLD, 5, 1))
+                ),
+                (),
+            ),
             (Revoke(credential_id=CREDENTIAL, version=0), ()),
         ],
         [],
         [
             (NET.thaw(CELL, 2), (NET.owner(CELL, 2),)),
             (NET.close(OTHER, 0), (NET.owner(OTHER, 0),)),
+            (FirstWithdraw(batch_id=OLD, index=5), ()),
             (Withdraw(batch_id=OLD, index=7), ()),
             (Withdraw(batch_id=OLD, index=7), ()),  # Refused: withdrawn already.
             (NET.freeze(CELL, 3), ()),  # Refused: the owner did not sign.

@@ -44,7 +44,7 @@ def _malformed(data: bytes) -> list[dict[str, str]]:
         "nothing": b"",
         "a trailing byte": data + b"\0",
         "cut short": data[:-1],
-        "another tag": data.replace(b"engine.receipt/1", b"engine.receipt/9"),
+        "another tag": data.replace(b"engine.receipt/2", b"engine.receipt/9"),
     }
     return [{"why": why, "bytes": changed.hex()} for why, changed in cases.items()]
 

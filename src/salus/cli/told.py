@@ -115,6 +115,7 @@ TO_DO = {
     "node.not_invited": "Send the card in this folder to the inviter, and ask for an invitation of that card.",
     "node.not_joined": "Accept an invitation (salus join FILE), or found a network of others' cards (salus invite).",
     "node.other_chain": "That member gives `salus init` again, with --chain of this network, and sends the new card.",
+    "engine.first_light": "Keep the folder as it is and use the version of Salus that wrote it; ask its makers.",
     "node.key_file": "Restore the file from a backup: what it protects cannot be opened without it.",
     "node.kept_checkpoint": "Delete that file in the member's folder `checkpoints`: it comes again from the others.",
     "node.no_pack": "Put the file that was voted on into the folder `packs` of this network.",

@@ -27,7 +27,7 @@ from salus.engines.lmdb_errors import (
     translated,
 )
 
-STORE_FORMAT = 1
+STORE_FORMAT = 2  # 1 was first light's: `first_light.py` applies its blocks anew.
 # Address space, not disk: LMDB lengthens the file only as pages are written. Generous, because growing means to wait
 # until nobody reads, and small beside the 128 TiB a process has, so that dozens of simulated members fit into one.
 MAP_SIZE_BYTES = 64 << 30
@@ -46,7 +46,9 @@ class LmdbStore:
     stands and what was not is gone.
     """
 
-    def __init__(self, path: Path, map_size_bytes: int = MAP_SIZE_BYTES, *, read_only: bool = False) -> None:
+    def __init__(
+        self, path: Path, map_size_bytes: int = MAP_SIZE_BYTES, *, read_only: bool = False, form: int = STORE_FORMAT
+    ) -> None:
         """Open the store, or found one in an empty or absent folder; `read_only` beside a process that writes.
 
         Raises:
@@ -58,6 +60,7 @@ class LmdbStore:
             StoreUnavailableError, NotWritableError: it is opened for reading, and nobody has founded it yet.
         """
         self._read_only = read_only
+        self._form = form
         self._writing: lmdb.Transaction[bytes] | None = None
         self._writer: int | None = None
         self._turn = threading.Lock()  # Of writers.
@@ -221,9 +224,9 @@ class LmdbStore:
         with translated(), self._environment.begin(write=True) as transaction:
             marker = transaction.get(_FORMAT_KEY)
             if marker is None and transaction.stat()["entries"] == 0:
-                transaction.put(_FORMAT_KEY, b"%d" % STORE_FORMAT)
-                marker = b"%d" % STORE_FORMAT
-            _check_format(marker)
+                marker = b"%d" % self._form
+                transaction.put(_FORMAT_KEY, marker)
+            _check_format(marker, self._form)
             return self._environment.open_db(b"data", txn=transaction)
 
     def _found(self) -> "lmdb._Database":
@@ -232,7 +235,7 @@ class LmdbStore:
             with self._environment.begin() as transaction:
                 if transaction.stat()["entries"] == 0:
                     raise StoreUnavailableError  # Whoever founds it has made the file and not committed yet.
-                _check_format(transaction.get(_FORMAT_KEY))
+                _check_format(transaction.get(_FORMAT_KEY), self._form)
             return self._environment.open_db(b"data", create=False)  # A handle that outlives a transaction.
 
 
@@ -302,10 +305,10 @@ def check_file(path: Path) -> None:
         raise StoreCorruptError(problems=len(problems))
 
 
-def _check_format(marker: bytes | None) -> None:
-    if marker != b"%d" % STORE_FORMAT:
+def _check_format(marker: bytes | None, form: int) -> None:
+    if marker != b"%d" % form:
         found = int(marker) if marker is not None and marker.isdigit() else 0
-        raise StoreFormatError(found=found, expected=STORE_FORMAT)
+        raise StoreFormatError(found=found, expected=form)
 
 
 def _scanned(transaction: "lmdb.Transaction[bytes]", prefix: bytes, start: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -46,7 +46,7 @@ class Handover(Record, tag="engine.handover/1", frozen=True):
     validators: tuple[Validator, ...]  # As the state lists them; their digest is the header's.
 
 
-class Receipt(Record, tag="engine.receipt/1", frozen=True):
+class Receipt(Record, tag="engine.receipt/2", frozen=True):
     """What a party keeps of an accepted (or refused) transaction.
 
     `turns` says of each sibling, the lowest bit for the first, whether it stands to the left. A place and a total

@@ -95,6 +95,13 @@ def make_secrets(folder: Path, chance: Callable[[int], bytes] = os.urandom) -> S
     return load_secrets(folder)
 
 
+def make_missing(folder: Path, duties: Sequence[str], chance: Callable[[int], bytes] = os.urandom) -> None:
+    """Make keys for duties that are younger than the folder. Keys that are there stay. Raises OSError."""
+    for duty in duties:
+        if not (folder / duty).exists():
+            write_secret(folder / duty, chance(SECRET_BYTES))
+
+
 def load_secrets(folder: Path) -> Secrets:
     """Read a member's keys.
 

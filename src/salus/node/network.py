@@ -27,12 +27,13 @@ from salus.engines.replica import Replica
 from salus.machine.admission import remembering
 from salus.machine.machine import Machine
 from salus.node.collector import CalmCollector
+from salus.node.first_light import bring_up, is_of_first_light
 from salus.node.folder import packs_in, read_genesis
 from salus.node.http.places import Part
 from salus.node.keys import Secrets, settle_secrets
 from salus.node.local import LocalTransport, Switchboard
 from salus.node.member import Member
-from salus.node.observing.logs import say_error
+from salus.node.observing.logs import say, say_error
 from salus.node.observing.watching import SplitDoor, WatchedEngine, WatchedTransport
 from salus.node.settings import Settings
 from salus.node.tending import Tended
@@ -53,6 +54,8 @@ class Network:
         """
         self.folder = folder
         self.settings = settings or Settings()
+        if is_of_first_light(folder):
+            say("brought_up", count=bring_up(folder, signatures.verify))
         self.genesis = read_genesis(folder)
         self.switchboard = Switchboard()
         self.hands = Hands()  # Of all members: an import lends them its workers.

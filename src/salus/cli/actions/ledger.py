@@ -19,6 +19,7 @@ from salus.core.wire import decode, encode
 from salus.engines.cometbft.checkpoints import CheckpointFile, SignedCheckpoint
 from salus.engines.cometbft.light import MS_NS
 from salus.engines.cometbft.receipts import CometReceipt, check_comet_receipt, signers
+from salus.engines.first_light import FirstReceipt, receipt_from
 from salus.engines.layout import StoredBlock
 from salus.engines.ledger_copy import NotFoundError
 from salus.engines.receipts import Receipt, check_receipt
@@ -193,6 +194,10 @@ def _read_receipt(data: bytes) -> Receipt | CometReceipt:
         pass  # It may be the other engine's.
     try:
         return decode(CometReceipt, data)
+    except MalformedError:
+        pass  # Or one of first light.
+    try:
+        return receipt_from(decode(FirstReceipt, data))
     except MalformedError:
         raise NotAReceiptError from None
 

@@ -5,7 +5,7 @@ what a leaf stands for; `batch.py` how its trees are laid out; `tables.py` what 
 `errors.py` refusals; `invariants.py` what always holds. Begin with `README.md`.
 """
 
-from salus.contracts.records.messages import Anchor, SeatReceipt, Supersede, Withdraw
+from salus.contracts.records.messages import Anchor, FirstWithdraw, SeatReceipt, Supersede, Withdraw
 from salus.contracts.records.reads import batch_of, fate_of, is_current, overridden_by
 from salus.contracts.records.tables import Batch, Fate, Override, Successor
 from salus.contracts.records.transitions import anchor, withdraw
@@ -14,6 +14,7 @@ __all__ = [
     "Anchor",
     "Batch",
     "Fate",
+    "FirstWithdraw",
     "Override",
     "SeatReceipt",
     "Successor",

@@ -1,5 +1,7 @@
 """What an author may say of sealed records: that a batch exists, and that one of its own versions no longer counts."""
 
+from typing import ClassVar
+
 from salus.core.ids import BatchId, CommitteeId, Digest, Epoch, LeafIndex, Name, Seat, Signature, TimeMs
 from salus.core.wire import Message, Record
 
@@ -12,7 +14,16 @@ class SeatReceipt(Record, tag="records.receipt/1", frozen=True):
     signature: Signature
 
 
-class Supersede(Record, tag="records.supersede/1", frozen=True):
+class FirstSupersede(Record, tag="records.supersede/1", frozen=True):
+    """`Supersede` as it was before members could be succeeded: of own records alone. Blocks of that time hold it."""
+
+    batch_id: BatchId
+    index: LeafIndex
+    successor_index: LeafIndex
+    author: ClassVar[None] = None
+
+
+class Supersede(Record, tag="records.supersede/2", frozen=True):
     """An older version of the sponsor's, and the leaf of the new batch that takes its place."""
 
     batch_id: BatchId
@@ -30,10 +41,18 @@ class Anchor(Message, tag="records.anchor/1", frozen=True):
     committee: CommitteeId
     epoch: Epoch
     receipts: tuple[SeatReceipt, ...]  # At least a quorum, by rising seat.
-    supersedes: tuple[Supersede, ...]
+    supersedes: tuple[Supersede | FirstSupersede, ...]
 
 
-class Withdraw(Message, tag="records.withdraw/1", frozen=True):
+class FirstWithdraw(Message, tag="records.withdraw/1", frozen=True):
+    """`Withdraw` as it was before members could be succeeded, as `FirstSupersede`."""
+
+    batch_id: BatchId
+    index: LeafIndex
+    author: ClassVar[None] = None
+
+
+class Withdraw(Message, tag="records.withdraw/2", frozen=True):
     """Take one own record out of use, such as a document filed under the wrong patient."""
 
     batch_id: BatchId

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from salus.contracts.records.messages import Anchor, Withdraw
+from salus.contracts.records.messages import Anchor, FirstWithdraw, Withdraw
 from salus.contracts.records.tables import BATCHES, OVERRIDES, Batch, Override
 from salus.core.ids import BatchId, MemberId
 from salus.core.wire import Message
@@ -31,6 +31,6 @@ def overridden_by(accepted: Iterable[tuple[MemberId, Message]]) -> set[tuple[Mem
     for sponsor, message in accepted:
         if isinstance(message, Anchor):
             overridden.update((sponsor, target.batch_id) for target in message.supersedes)
-        elif isinstance(message, Withdraw):
+        elif isinstance(message, Withdraw | FirstWithdraw):
             overridden.add((sponsor, message.batch_id))
     return overridden

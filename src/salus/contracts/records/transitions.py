@@ -20,13 +20,15 @@ from salus.contracts.records.errors import (
     TooFewReceiptsError,
     UnknownSeatError,
 )
-from salus.contracts.records.messages import Anchor, Supersede, Withdraw
+from salus.contracts.records.messages import Anchor, FirstSupersede, FirstWithdraw, Supersede, Withdraw
 from salus.contracts.records.statements import deposited
 from salus.contracts.records.tables import BATCHES, OVERRIDES, Batch, Fate, Override, Successor
 from salus.core.context import Context
 from salus.core.ids import MemberId
 from salus.crypto.shares import quorum
 from salus.state.state import State
+
+Named = Supersede | FirstSupersede | Withdraw | FirstWithdraw
 
 
 def anchor(state: State, ctx: Context, msg: Anchor) -> None:
@@ -74,7 +76,7 @@ def anchor(state: State, ctx: Context, msg: Anchor) -> None:
         OVERRIDES.put(state, (author, target.batch_id, target.index), override)
 
 
-def withdraw(state: State, ctx: Context, msg: Withdraw) -> None:
+def withdraw(state: State, ctx: Context, msg: Withdraw | FirstWithdraw) -> None:
     """Take one own record out of use. One that was superseded keeps the name of its successor.
 
     Raises, in this order:
@@ -90,12 +92,12 @@ def withdraw(state: State, ctx: Context, msg: Withdraw) -> None:
     OVERRIDES.put(state, (author, msg.batch_id, msg.index), override)
 
 
-def _author(ctx: Context, named: Supersede | Withdraw) -> MemberId:
+def _author(ctx: Context, named: Named) -> MemberId:
     """Whose record is meant."""
     return ctx.sponsor if named.author is None else named.author
 
 
-def _check_batch(state: State, ctx: Context, named: Supersede | Withdraw) -> None:
+def _check_batch(state: State, ctx: Context, named: Named) -> None:
     """Raise BatchNotFoundError where there is no such batch, and also where it is not the sponsor's to touch."""
     author = _author(ctx, named)
     if not BATCHES.has(state, (author, named.batch_id)) or not may_act_for(state, ctx.sponsor, author):

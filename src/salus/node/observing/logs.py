@@ -36,6 +36,7 @@ EVENTS = frozenset(
         "port_taken",  # The operator's port cannot be had: the process serves without it.
         "departed",  # Its member has left the network.
         "exited",  # A process ended and will be started again.
+        "brought_up",  # A folder of first light has today's form now.
         "other",  # An event that is not named here, which is a mistake in the program.
     }
 )
