@@ -15,10 +15,14 @@ from pathlib import Path
 
 import pytest
 
+import salus
+from salus.cli import serving
 from salus.cli.main import main
-from salus.cli.socket import PATH_BYTES_MAX, socket_path
+from salus.cli.output import Output, OwnStreams, own_screen
+from salus.cli.socket import PATH_BYTES_MAX, answers, socket_path
 
 WAIT_S = 30.0
+SAMPLE = Path(salus.__file__).parent / "cli" / "sample"
 
 
 @contextmanager
@@ -28,7 +32,7 @@ def up(folder: Path) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             deadline = time.monotonic() + WAIT_S
-            while not _answers(folder):
+            while not answers(folder):
                 assert process.poll() is None, process.communicate()
                 assert time.monotonic() < deadline, "it did not come up"
                 time.sleep(0.05)
@@ -39,13 +43,11 @@ def up(folder: Path) -> Iterator[subprocess.Popen[str]]:
             process.wait()
 
 
-def _answers(folder: Path) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        try:
-            connection.connect(str(socket_path(folder)))
-        except OSError:
-            return False
-    return True
+def _answers_in_time(folder: Path) -> bool:
+    deadline = time.monotonic() + WAIT_S
+    while not answers(folder) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return answers(folder)
 
 
 def asked(folder: Path, request: bytes) -> list[dict[str, object]]:
@@ -95,6 +97,54 @@ def test_a_network_that_is_up_serves_and_stops_in_order(tmp_path: Path, capfd: p
     capfd.readouterr()
     assert main(["patient", "list", "--json", *home]) == 0  # The folder survives, and opens without it.
     assert json.loads(capfd.readouterr().out)["patients"][0]["patient"] == 1
+
+
+def test_what_is_under_way_when_it_is_stopped_is_carried_out(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "network"
+    argv = ["import", str(SAMPLE), "--json"]
+    with up(folder) as process, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(WAIT_S)
+        connection.connect(str(socket_path(folder)))
+        connection.sendall(json.dumps({"argv": argv, "folder": "/"}).encode() + b"\n")
+        time.sleep(0.5)  # It has been read by now, and takes longer.
+        process.send_signal(signal.SIGTERM)
+        with connection.makefile("rb") as lines:
+            answer = [json.loads(line) for line in lines]
+        assert process.wait(WAIT_S) == 0
+    assert answer[-1] == {"exit": 0}, answer
+    assert main(["import", str(SAMPLE), "--json", "--home", str(folder)]) == 0
+    assert json.loads(capfd.readouterr().out)["records_sealed"] == 0  # All of it is here already.
+
+
+def test_what_takes_too_long_when_it_is_stopped_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(serving, "COMMANDS_S", 0.1)
+
+    async def never(*_: object) -> int:
+        await asyncio.sleep(WAIT_S)
+        return 0
+
+    monkeypatch.setattr(serving, "_carried_out", never)
+
+    async def stopped(folder: Path) -> list[dict[str, object]]:
+        keeping = asyncio.create_task(serving.keep_up(folder, Output(OwnStreams(), own_screen(), as_json=False)))
+        assert await asyncio.to_thread(_answers_in_time, folder)
+        reader, writer = await asyncio.open_unix_connection(str(socket_path(folder)))
+        writer.write(b'{"argv": ["patient", "list"]}\n')
+        await writer.drain()
+        await asyncio.sleep(0.2)
+        os.kill(os.getpid(), signal.SIGTERM)
+        lines = [json.loads(line) async for line in reader]
+        writer.close()
+        await keeping
+        return lines
+
+    folder = tmp_path / "network"
+    assert main(["new", "--members", "1", "--home", str(folder)]) == 0
+    lines = asyncio.run(stopped(folder))
+    assert lines[-1] == {"exit": 5}
+    assert "[cli.stopping]" in "".join(str(line.get("err", "")) for line in lines)
 
 
 def test_a_socket_that_a_crash_left_behind_stops_nobody(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -141,6 +141,12 @@ class ConnectionLostError(UnavailableError):
     code = "cli.connection_lost"
 
 
+class StoppingError(UnavailableError):
+    """The network is being stopped, and this took longer than it waits; what was acknowledged is kept."""
+
+    code = "cli.stopping"
+
+
 class AlreadyUpError(UnavailableError):
     """The network in this folder is up already, in another process."""
 

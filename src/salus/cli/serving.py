@@ -9,7 +9,7 @@ from pathlib import Path
 
 from typer._click.exceptions import ClickException
 
-from salus.cli.errors import AlreadyUpError
+from salus.cli.errors import AlreadyUpError, StoppingError
 from salus.cli.home import Home
 from salus.cli.operated import begin_log, operated
 from salus.cli.output import PLAIN_WIDTH, Output, Screen
@@ -22,6 +22,7 @@ from salus.node.folder import is_apart
 from salus.node.observing.logs import say_error
 from salus.node.settings import Settings
 
+COMMANDS_S = 12.0  # That a command may still take when the network stops; less than a supervisor's patience.
 INTERNAL = 70  # BSD's EX_SOFTWARE: a fault of ours, whose details stay in the network's own log.
 
 
@@ -71,13 +72,20 @@ async def keep_up(
             finally:
                 server.close()
                 path.unlink(missing_ok=True)
-                for task in list(running):
-                    task.cancel()
-                await asyncio.gather(*running, return_exceptions=True)
+                await _finished(running)
                 await home.network.tend()
     except FolderInUseError:
         raise AlreadyUpError from None
     output.say("The network is down. Everything acknowledged is in its folder.")
+
+
+async def _finished(running: set["asyncio.Task[None]"]) -> None:
+    """Let commands under way end by themselves; those that take too long are told so, and may be given again."""
+    if running:
+        await asyncio.wait(running, timeout=COMMANDS_S)
+    for task in list(running):
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
 
 
 async def _listen(home: Home, path: Path) -> tuple[asyncio.Server, set["asyncio.Task[None]"]]:
@@ -133,7 +141,11 @@ async def _serve(home: Home, reader: asyncio.StreamReader, writer: asyncio.Strea
         return
     work = asyncio.create_task(_carried_out(home, argv, sink, screen))
     gone = asyncio.create_task(reader.read())  # Ends when the other side hangs up.
-    await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+    stopping = None
+    try:
+        await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+    except asyncio.CancelledError:
+        stopping = StoppingError()
     if not work.done():
         work.cancel()
     gone.cancel()
@@ -141,6 +153,8 @@ async def _serve(home: Home, reader: asyncio.StreamReader, writer: asyncio.Strea
     with contextlib.suppress(ConnectionError):
         if isinstance(done[0], int):
             await sink.end(done[0])
+        elif stopping is not None:
+            await sink.end(tell_error(stopping, Output(sink, screen, as_json="--json" in argv)))
         elif isinstance(done[0], Exception):  # Ours to mend: the network goes on, and says it in its log.
             sink.write(b"salus: the network met a fault of its own; see its log\n", is_error=True)
             await sink.end(INTERNAL)

@@ -77,6 +77,16 @@ def forwarded(folder: Path, argv: Sequence[str], sink: Sink, screen: Screen) -> 
     raise ConnectionLostError
 
 
+def answers(folder: Path) -> bool:
+    """Whether a network that is up in a folder takes commands now."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        try:
+            connection.connect(str(socket_path(folder)))
+        except OSError:
+            return False
+    return True
+
+
 def shown(line: dict[str, object], sink: Sink) -> int | None:
     """Pass one line of an answer on; the exit code where it is the last."""
     for stream in ("out", "err"):

@@ -31,6 +31,7 @@ FOR_THE_OPERATOR = 6  # What is held contradicts itself, or needs another progra
 GAVE_UP = 70  # A vital unit could not be kept up, or one asked for the operator.
 NOT_RUN = 127  # Of a program that could not even be started, as shells say it.
 LOCK_FILE = "supervisor.lock"
+LOOKS, LOOK_S = 3, 0.05
 
 Ready = Callable[[], Awaitable[bool]]
 """Whether a program serves now. Asked again and again until it says yes."""
@@ -228,13 +229,29 @@ def _appended(path: Path) -> IO[bytes]:
     return path.open("ab")
 
 
+def is_supervised(folder: Path) -> bool:
+    """Whether a supervisor keeps processes up by this folder."""
+    try:
+        with (folder / LOCK_FILE).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
     with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise SupervisedError from None
+        for attempt in range(LOOKS):  # Whoever only looks, as `is_supervised` does, holds it for a moment.
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                if attempt == LOOKS - 1:
+                    raise SupervisedError from None
+                time.sleep(LOOK_S)
         yield
 
 
