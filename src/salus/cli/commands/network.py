@@ -33,6 +33,7 @@ def add_to(app: typer.Typer) -> None:
         ("demo", "Tell the whole story on a fresh network: import, read, consent, revoke, attack, prove."),
         ("drill", "Attack a small network, for real, and fail if any attack succeeds."),
         ("bench", "Measure speed and memory, with floors in the same run."),
+        ("simulate-scale", "Play networks of many hospitals through: what gives way first, and what it costs."),
     ):
         _pass_on(app, name, about)
     app.command("new", help=with_examples(new.__doc__))(new)
@@ -220,7 +221,8 @@ def _pass_on(app: typer.Typer, name: str, about: str) -> None:
 
     def passed_on(context: typer.Context) -> int:
         here_only()
-        found = getattr(importlib.import_module(f"salus.cli.{name}.command"), name)
+        place = name.rpartition("-")[2]  # `simulate-scale` lives in `scale`.
+        found = getattr(importlib.import_module(f"salus.cli.{place}.command"), name.replace("-", "_"))
         inner = typer.Typer(
             add_completion=False,
             rich_markup_mode=None,
