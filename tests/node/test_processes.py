@@ -162,6 +162,13 @@ async def test_what_asks_for_the_operator_is_not_started_again(tmp_path: Path) -
     assert await Supervisor([vital], tmp_path / "run", QUICK).run() == GAVE_UP
 
 
+async def test_the_whole_ends_when_nothing_is_left_to_be_kept_up(tmp_path: Path) -> None:
+    gone = [failing(name, 3, operator_codes=frozenset({3})) for name in ("ledger", "keeper")]
+    supervisor = Supervisor(gone, tmp_path / "run", QUICK)
+    assert await asyncio.wait_for(supervisor.run(), 20) == STOPPED
+    assert [one.restarts for one in supervisor.running.values()] == [0, 0]
+
+
 async def test_a_program_that_is_not_there_is_tried_again_like_any_other(tmp_path: Path) -> None:
     missing = Program("keeper", (str(tmp_path / "missing"),), is_vital=True)
     supervisor = Supervisor([missing], tmp_path / "run", QUICK)

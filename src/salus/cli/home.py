@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from salus.cli.identity import PatientName, Who
 from salus.cli.people import Patient, People, reader_of
 from salus.contracts.members.messages import Genesis
+from salus.core.ids import MemberId
 from salus.node.folder import found, found_apart, is_apart, usual_names
 from salus.node.gateway_side import GatewaySide
 from salus.node.hosted import Hosted
@@ -79,8 +80,17 @@ class Home:
 
         Raises:
             UnknownMemberError: there is none of this name.
+            ElsewhereError: its people act on a machine of their own.
         """
         return self.people.member(name)
+
+    def anyone(self, name: str) -> MemberId:
+        """A member of the network, wherever its people act.
+
+        Raises:
+            UnknownMemberError: there is none of this name.
+        """
+        return self.people.anyone(name)
 
     def patient(self, number: int) -> Patient:
         """A patient, with the rules in force.
@@ -91,8 +101,9 @@ class Home:
         return self.people.patient(number)
 
     def gateway(self, patient: Patient, via: str | None = None) -> Gateway:
-        """The member through which a patient acts: any will do; usually the custodian, else the first writer."""
-        usual = patient.custodian or next(iter(patient.writers), self.network.members[0].name)
+        """The member through which a patient acts: any will do; usually the custodian, else the first writer here."""
+        first = self.network.members[0].name
+        usual = patient.custodian or next((name for name in patient.writers if name in self.network), first)
         return self.member(via or usual).gateway
 
     async def reader(self, who: Who, via: str | None = None) -> tuple[GatewaySide, Reader]:

@@ -15,7 +15,10 @@ As = Annotated[str, typer.Option("--as", help="Who acts: clinician@mercy, emerge
 AsPatient = Annotated[str, typer.Option("--as", help="The patient who acts: patient:1.")]
 AsStaff = Annotated[str, typer.Option("--as", help="The member's person who acts: clinician@mercy.")]
 ForPatient = Annotated[
-    str | None, typer.Option("--patient", help="Whose record: patient:1 or 1. A patient reads their own.")
+    str | None,
+    typer.Option(
+        "--patient", help="Whose record: patient:1, or the hospital's number:4711. A patient reads their own."
+    ),
 ]
 Via = Annotated[str | None, typer.Option("--via", help="Through which member a patient acts.")]
 Evidence = Annotated[

@@ -8,11 +8,12 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from salus.cli.errors import PolicyAwayError, UnknownMemberError, UnknownPatientError
+from salus.cli.errors import ElsewhereError, PolicyAwayError, UnknownMemberError, UnknownPatientError
 from salus.cli.identity import StaffName
 from salus.cli.wallets import Claim, Custody, Devices, Kept, Register
 from salus.contracts.cells.reads import cell_of
 from salus.contracts.consent import PolicySet
+from salus.contracts.members.reads import members_of
 from salus.core.errors import MalformedError
 from salus.core.ids import CellId, CredentialId, Digest, MemberId
 from salus.core.wire import decode, encode
@@ -94,14 +95,26 @@ class People:
         return None
 
     def member(self, name: str) -> GatewaySide:
-        """A member of this network.
+        """A member of this network whose people act here.
 
         Raises:
-            UnknownMemberError: there is none.
+            UnknownMemberError: the network has none of this name.
+            ElsewhereError: its people act on a machine of their own.
         """
-        if name not in self._network:
-            raise UnknownMemberError(members=", ".join(member.name for member in self._network.members))
-        return self._network[name]
+        if name in self._network:
+            return self._network[name]
+        raise ElsewhereError(member=self.anyone(name))
+
+    def anyone(self, name: str) -> MemberId:
+        """A member of this network, wherever its people act.
+
+        Raises:
+            UnknownMemberError: the network has none of this name.
+        """
+        names = members_of(self._network.ledger.state)
+        if name not in names:
+            raise UnknownMemberError(members=", ".join(names))
+        return MemberId(name)
 
     # Patients.
 
@@ -152,7 +165,9 @@ class People:
             PolicyAwayError: no writer has it.
         """
         for writer in wallet.writers:
-            member = self.member(writer.member)
+            if writer.member not in self._network:
+                continue
+            member = self._network[writer.member]
             copy = member.store.copy(wallet.subject)
             cell = cell_of(member.gateway.view.state, wallet.cell)
             if copy is not None and cell is not None and cell.commitment == copy[1]:

@@ -13,8 +13,10 @@ from os import urandom
 from pathlib import Path
 
 from salus.contracts.consent import pack_root
+from salus.contracts.members.errors import MemberTwiceError
 from salus.contracts.members.founding import QUOTA_BYTES, founding
 from salus.contracts.members.messages import Genesis
+from salus.contracts.members.transitions import first_repeated
 from salus.core.errors import RefusalError
 from salus.core.ids import ChainId, MemberId, TimeMs
 from salus.core.wire import encode
@@ -130,6 +132,8 @@ def found_of(folder: Path, cards: Sequence[Card], *, chain: ChainId, now: TimeMs
     for card in members:
         if card.chain not in (ANY_CHAIN, chain):
             raise OtherChainError(member=card.member, chain=card.chain)
+    if (twice := first_repeated(card.member for card in members)) is not None:
+        raise MemberTwiceError(member=twice)
     genesis = founding(
         chain=chain,
         time=now,

@@ -25,7 +25,6 @@ from typing import IO
 
 from salus.core.errors import UnavailableError
 
-FIRST = asyncio.FIRST_COMPLETED
 STOPPED = 0  # As asked.
 FOR_THE_OPERATOR = 6  # What is held contradicts itself, or needs another program: to start again would not help.
 GAVE_UP = 70  # A vital unit could not be kept up, or one asked for the operator.
@@ -119,12 +118,9 @@ class Supervisor:
                 is_up = asyncio.Event()
                 keepers.append(asyncio.create_task(self._keep_up(unit, is_up)))
                 await self._unless_stopping(is_up.wait(), None)
-            kept = asyncio.gather(*keepers)
-            stopped = asyncio.create_task(self._stopping.wait())
-            await asyncio.wait((kept, stopped), return_when=FIRST)
-            self.stop()  # For nothing is left to be kept up, if nobody asked.
-            await stopped
-            await kept
+            await self._unless_stopping(asyncio.wait(keepers), None)  # To wait no longer ends none of them.
+            self.stop()  # Where nobody asked, nothing is left to be kept up.
+            await asyncio.gather(*keepers)
             for unit in reversed(self._units):
                 await self._end(unit)
         return self._code

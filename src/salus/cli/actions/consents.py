@@ -83,7 +83,7 @@ async def readers_of(home: Home, to: Sequence[str], roles: Sequence[str]) -> tup
             person = await home.people.staff(staff)
             found.append(Readers(member=staff.member, credential=person.credential_id))
         elif one.member is not None:
-            member = home.member(one.member).name
+            member = home.anyone(one.member)
             found += [Readers(member=member, role=role) for role in roles] or [Readers(member=member)]
         else:
             found += [Readers(role=role) for role in roles] or [ANYONE]

@@ -61,11 +61,14 @@ async def new_patient(
 ) -> Patient:
     """Open a patient's consent, with these hospitals as writers; the first alone keeps no keys unless it is custodian.
 
+    A writer elsewhere is told nothing yet: the patient shows it a code (`link`).
+
     Raises:
         UnknownMemberError: a writer or the custodian is no member.
+        ElsewhereError: the custodian's people act on another machine.
         TooFewSeatsError: too few keepers are up; nothing was begun.
     """
-    members = tuple(home.member(writer).name for writer in writers)
+    members = tuple(home.anyone(writer) for writer in writers)
     keeper = None if custodian is None else home.member(custodian).name
     (patient,) = await new_patients(home, [NewPatient(members, keeper, name)], jurisdiction=jurisdiction)
     return patient
@@ -102,10 +105,11 @@ async def link(
 
     Raises:
         UnknownMemberError: there is no such hospital.
+        ElsewhereError: its desk is elsewhere, so that it cannot take the link over at once.
         NoWitnessError: the witness is not another writer.
         PeerRefusalError: keepers wait for evidence, a witness, or a day (`keeper.widening_waits`).
     """
-    writer = home.member(to).name
+    writer = home.member(to).name if accept else home.anyone(to)
     gateway = home.gateway(patient, via)
     if writer in patient.writers:
         policy, height = home.people.policy_of(patient.wallet), gateway.view.height
@@ -187,7 +191,7 @@ def _fresh(home: Home, new: NewPatient, jurisdiction: str | None) -> Wallet:
 
 async def _open(home: Home, patient: Patient) -> None:
     policy = await consent.create(home.gateway(patient), patient.wallet)
-    for writer in patient.writers:
+    for writer in [name for name in patient.writers if name in home.network]:
         await _hand_over(home, patient, policy, writer)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from salus.cli.actions.summary import Summary, summary_of
-from salus.cli.errors import AmbiguousDocumentError, CustodialError, UnknownDocumentError
+from salus.cli.errors import AmbiguousDocumentError, CustodialError, UnknownDocumentError, UnknownPatientError
 from salus.cli.home import Home
 from salus.cli.identity import PatientName, StaffName, Who
 from salus.cli.people import Patient, reader_of
@@ -15,6 +15,7 @@ from salus.contracts.records.tables import Fate
 from salus.core.ids import Height, MemberId, Purpose, TimeMs
 from salus.keeper.messages import LogEntry
 from salus.node.gateway_side import GatewaySide
+from salus.sdk.links import Link
 from salus.sdk.patient_log import LogFault, read_log
 from salus.sdk.reader import Reader, Wanted
 from salus.sdk.unified import Unified
@@ -100,7 +101,7 @@ class _Gathered:
 async def read(
     home: Home,
     who: Who,
-    patient: Patient,
+    patient: Patient | Link,
     *,
     purpose: Purpose | None = None,
     reason: str = "",
@@ -111,8 +112,8 @@ async def read(
 ) -> Record:
     """The record as this person may see it now. Usually a clinician treats and a patient reads for themselves.
 
-    In a real network a clinician knows the patient's handle from a link, a referral or the patient; here the folder's
-    register stands for the patient who says it.
+    A clinician knows the patient's handle from the hospital's own link to them (`linked`); for patients of this folder
+    the register stands for the patient who says it.
 
     Raises:
         PeerRefusalError: keepers refused the request itself: person, role, reason, quota.
@@ -121,13 +122,27 @@ async def read(
     member, reader = await home.reader(who, via)
     usual = PATIENTS_REQUEST if isinstance(who, PatientName) else TREATMENT
     selection = Selection(fhir_types=tuple(types), history=history)
-    wanted = Wanted(patient.wallet.subject, patient.wallet.committee, purpose or usual, reason, selection)
+    whose = patient if isinstance(patient, Link) else patient.wallet
+    wanted = Wanted(whose.subject, whose.committee, purpose or usual, reason, selection)
     other = None if second is None else reader_of(await home.people.staff(second))
     return await read_record(home, member, reader, wanted, other)
 
 
+def linked(home: Home, who: StaffName, number: str) -> Link:
+    """The hospital's own link to a patient, by the number under which its desk took it.
+
+    Raises:
+        ElsewhereError: the hospital's people act on another machine.
+        UnknownPatientError: nobody has this number there.
+    """
+    link = home.member(who.member).store.link(number)
+    if link is None:
+        raise UnknownPatientError(member=who.member)
+    return link
+
+
 async def break_glass(
-    home: Home, who: StaffName, patient: Patient, reason: str, *, second: StaffName | None = None
+    home: Home, who: StaffName, patient: Patient | Link, reason: str, *, second: StaffName | None = None
 ) -> Record:
     """Open a record in an emergency: at most 60 minutes, told to the patient, to be reviewed.
 

@@ -12,14 +12,16 @@ from salus.cli.running import run
 if TYPE_CHECKING:
     from salus.cli.actions.reads import Record, Row, Use
     from salus.cli.home import Home
-    from salus.cli.identity import StaffName
+    from salus.cli.identity import StaffName, Who
     from salus.cli.people import Patient
+    from salus.sdk.links import Link
 
 AsBundle = Annotated[bool, typer.Option("--bundle", help="Print a FHIR Bundle with the documents' exact bytes.")]
 Document = Annotated[
     str | None, typer.Option("--document", help="Print one document's exact bytes: its id, or Type/id.")
 ]
 History = Annotated[bool, typer.Option("--history", help="Also versions that were superseded or withdrawn.")]
+OWN_NUMBER = "number:"
 Second = Annotated[str | None, typer.Option("--second", help="A second emergency person, beyond three a day.")]
 
 
@@ -49,6 +51,7 @@ def read(
 
     Examples:
       salus read --as clinician@st-luke --patient 1
+      salus read --as clinician@st-luke --patient number:4711
       salus read --as patient:1 --history
       salus read --as clinician@st-luke --patient 1 --type Observation --bundle > record.json
       salus read --as patient:1 --document DocumentReference/17 > letter.json
@@ -76,7 +79,7 @@ def read(
 
 def break_glass(
     as_: AsStaff,
-    patient: Annotated[str, typer.Option("--patient", help="Whose record: patient:1 or 1.")],
+    patient: Annotated[str, typer.Option("--patient", help="Whose record: patient:1, or the hospital's number:4711.")],
     reason: Annotated[str, typer.Option("--reason", help="Why, in your words; the patient reads them.")],
     second: Second = None,
     bundle: AsBundle = False,
@@ -92,14 +95,14 @@ def break_glass(
 
     async def act(place: "Home", output: Output) -> None:
         from salus.cli.actions import reads
-        from salus.cli.identity import StaffName, patient_number, who
+        from salus.cli.identity import StaffName, who
 
         acting = _staff(as_)
         other = None if second is None else who(second)
         record = await reads.break_glass(
             place,
             acting,
-            place.patient(patient_number(patient)),
+            _whose(place, acting, patient),
             reason,
             second=other if isinstance(other, StaffName) else None,
         )
@@ -195,16 +198,29 @@ def _staff(as_: str) -> "StaffName":
     return acting
 
 
-def _patient(place: "Home", as_: str, typed: str | None) -> "Patient":
+def _patient(place: "Home", as_: str, typed: str | None) -> "Patient | Link":
     """Whose record is meant: a patient's own, unless another is named (then keepers will say no)."""
-    from salus.cli.identity import PatientName, patient_number, who
+    from salus.cli.identity import PatientName, who
 
     acting = who(as_)
     if typed is not None:
-        return place.patient(patient_number(typed))
+        return _whose(place, acting, typed)
     if isinstance(acting, PatientName):
         return place.patient(acting.number)
     raise typer.BadParameter("say whose record: --patient 1", param_hint="--patient")
+
+
+def _whose(place: "Home", acting: "Who", typed: str) -> "Patient | Link":
+    """A patient of this folder, or one whom the acting person's hospital has under a number of its own."""
+    from salus.cli.actions.reads import linked
+    from salus.cli.identity import StaffName, patient_number
+
+    number = typed.removeprefix(OWN_NUMBER)
+    if number == typed:
+        return place.patient(patient_number(typed))
+    if not isinstance(acting, StaffName):
+        raise typer.BadParameter("a hospital's own numbers are for its people", param_hint="--patient")
+    return linked(place, acting, number)
 
 
 def _show_record(output: Output, record: "Record", as_bundle: bool, document: str | None) -> None:
