@@ -67,11 +67,17 @@ class Verified:
 
 
 def newest_blocks(home: Home, count: int) -> list[BlockLine]:
-    """The newest blocks that hold transactions, newest first; heartbeats are passed over."""
+    """The newest blocks that hold transactions, newest first; heartbeats are passed over.
+
+    Of a member that joined by a snapshot, those since.
+    """
     replica = home.network.ledger
     found: list[BlockLine] = []
     for height in range(replica.height, 0, -1):
-        stored = replica.block(height)
+        try:
+            stored = replica.block(height)
+        except NotFoundError:
+            break
         if stored.block.txs:
             found.append(_line(stored))
         if len(found) == count:

@@ -48,6 +48,7 @@ def show(
     async def act(place: "Home", output: Output) -> None:
         from salus.cli.actions import ledger
         from salus.cli.words import shown_time
+        from salus.contracts.members.reads import members_of
 
         if block is not None:
             lines = [ledger.block_at(place, block)]
@@ -56,7 +57,7 @@ def show(
         else:
             lines = ledger.newest_blocks(place, count)
         newest = place.network.ledger
-        members = [member.name for member in place.network.members]
+        members = members_of(newest.state)
         output.say(f"{newest.chain}: {len(members)} members ({', '.join(members)}), {newest.height} blocks.")
         rows = [
             [str(line.height), shown_time(line.time), one.sponsor, ", ".join(one.messages), one.code, one.tx_id.hex()]
