@@ -1,5 +1,6 @@
 """Members on machines of their own, by the commands that their operators give: init, invite, join, up, leave."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -12,10 +13,18 @@ from pathlib import Path
 import pytest
 
 from salus.cli import sample
+from salus.cli.main import main
 from salus.core.ids import MemberId
+from salus.core.transport import PeerUnavailableError
+from salus.core.wire import encode
 from salus.engines.cometbft.unit import LEDGER_FOLDER
 from salus.engines.follower import Follower
 from salus.node.folder import member_folder, read_genesis
+from salus.node.http.client import Calling, HttpTransport
+from salus.node.http.places import places_of
+from salus.node.http.trust import Trust, pins_of
+from salus.node.keys import load_secrets
+from salus.node.settings import system_clock
 from tests.support.apart import needs_cometbft
 from tests.support.machines import Machines, machines
 
@@ -115,7 +124,9 @@ def test_no_secret_of_one_folder_is_in_another_or_in_the_mail(hosts: Machines) -
         secrets = [path.read_bytes() for path in (hosts.folder(name) / "members" / name / "keys").iterdir()]
         node_key = json.loads((hosts.folder(name) / "members" / name / "engine/config/node_key.json").read_bytes())
         secrets.append(node_key["priv_key"]["value"].encode())
-        elsewhere = [path for path in hosts.place.rglob("*") if path.is_file() and hosts.folder(name) not in path.parents]
+        elsewhere = [
+            path for path in hosts.place.rglob("*") if path.is_file() and hosts.folder(name) not in path.parents
+        ]
         assert len(elsewhere) > 20
         assert not [path for path in elsewhere if any(secret in path.read_bytes() for secret in secrets)]
 
@@ -177,6 +188,7 @@ def test_a_fifth_joins_under_load_by_a_snapshot_votes_and_leaves_again(hosts: Ma
         # It follows the ledger before it is let in; nobody answers it, and its word counts nothing.
         until(lambda: height(hosts, "southport") > 32)
         assert "southport" not in names(hosts, "mercy")
+        assert not reaches(hosts, "southport", "mercy")
         proposal = str(told["proposal"])
         assert hosts.refused("southport", "vote", proposal, "--as", "southport") == "machine.unknown_sponsor"
         for name in ("st-luke", "lakeside"):
@@ -185,6 +197,8 @@ def test_a_fifth_joins_under_load_by_a_snapshot_votes_and_leaves_again(hosts: Ma
         for name in ("mercy", "northgate", "southport"):
             until(lambda name=name: "southport" in names(hosts, name))  # type: ignore[misc]
         assert made[0] > 0
+    assert reaches(hosts, "southport", "mercy")
+    assert reaches(hosts, "mercy", "southport")
     # Its ledger began with the snapshot: what was before, it never saw.
     assert first_block(hosts, "southport") > 20
     until(lambda: peers(hosts, "mercy") == 4)
@@ -203,6 +217,10 @@ def test_a_fifth_joins_under_load_by_a_snapshot_votes_and_leaves_again(hosts: Ma
     until(lambda: "southport has left the network" in hosts.log("southport"), 90)
     assert "southport" not in names(hosts, "mercy")
     hosts.json("mercy", "patient", "new", "--writer", "mercy")  # The others go on.
+    assert not reaches(hosts, "southport", "mercy")
+    assert hosts.refused("southport", "members") == "cli.not_up"
+    hosts.up_for_a_moment("southport")  # Started again by mistake, it says so and ends.
+    assert "southport has left the network" in hosts.log("southport")
 
 
 @contextmanager
@@ -237,6 +255,50 @@ def names(hosts: Machines, name: str) -> list[str]:
 def peers(hosts: Machines, name: str) -> int:
     parts = json.loads(hosts.run(name, "status", "--json")[1].splitlines()[-1])["parts"]
     return int(next(part["peers"] for part in parts if part["part"] == "ledger"))
+
+
+@needs_cometbft
+def test_of_members_that_share_a_folder_one_leaves_and_the_others_go_on(hosts: Machines) -> None:
+    assert main(["new", "--engine", "cometbft", "--home", str(hosts.folder("all"))]) == 0
+    hosts.up("all")
+    assert hosts.refused("all", "propose", "add-member", "southport", "--as", "mercy") == "cli.apart"
+    assert hosts.refused("all", "leave", "--successor", "lakeside", "--fewer-seats") == "cli.several_members"
+    assert hosts.refused("all", "leave", "--successor", "lakeside", "--as", "northgate") == "cli.seats_held"
+    leaving = hosts.json("all", "leave", "--successor", "lakeside", "--fewer-seats", "--as", "northgate")
+    for name in ("mercy", "st-luke"):
+        done = hosts.json("all", "vote", str(leaving["id"]), "--as", name)
+    assert done["standing"] == "executed"
+    hosts.json("all", "patient", "new", "--writer", "mercy", "--writer", "st-luke")
+    until(lambda: hosts.refused_or_none("all", "vote", str(leaving["id"]), "--as", "northgate") == "cli.unknown_member")
+    runs = hosts.folder("all") / "run"
+    until(lambda: not (runs / "ledger-northgate.pid").exists() and not (runs / "keeper-northgate.pid").exists())
+    assert '"event":"departed"' in (hosts.folder("all") / "logs" / "keeper-northgate.log").read_text()
+    hosts.json("all", "patient", "new", "--writer", "lakeside")
+    hosts.down("all")
+    hosts.up("all")  # What has left is not brought back.
+    hosts.json("all", "patient", "new", "--writer", "st-luke")
+    assert names(hosts, "all") == ["lakeside", "mercy", "st-luke"]
+
+
+def reaches(hosts: Machines, name: str, other: str) -> bool:
+    """Whether a member is answered by another's keeper, as the ledgers of both stand now."""
+
+    async def asked() -> bool:
+        folder, member = hosts.folder(name), MemberId(name)
+        place = member_folder(folder, member)
+        follower = Follower(member, read_genesis(folder), place / LEDGER_FOLDER)
+        trust = Trust(member, load_secrets(place / "keys").tls, pins_of(follower), system_clock)
+        calling = Calling(timeout_s=5.0, attempts_max=1)
+        transport = HttpTransport(member, follower.chain, trust, places_of(follower), calling)
+        try:
+            return bool(await transport.call(MemberId(other), encode(("keeper.nothing/1",))))
+        except PeerUnavailableError:
+            return False
+        finally:
+            await transport.close()
+            follower.close()
+
+    return asyncio.run(asked())
 
 
 def first_block(hosts: Machines, name: str) -> int:

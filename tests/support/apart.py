@@ -15,6 +15,7 @@ from salus.engines.cometbft.supervisor import NoEngineError, find_binary
 
 UP_S = 90.0
 DOWN_S = 60.0
+SAID = "up.log"
 
 
 def _has_cometbft() -> bool:
@@ -31,17 +32,9 @@ needs_cometbft = pytest.mark.skipif(not _has_cometbft(), reason="CometBFT IS NOT
 @contextmanager
 def apart(folder: Path, *options: str) -> Iterator[int]:
     """Run the network of a folder with `salus up`; gives the process id of what supervises it."""
-    said = folder / "up.log"
-    with said.open("wb") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "salus.cli.main", "up", "--home", str(folder), *options],
-            stdout=out,
-            stderr=out,
-            start_new_session=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        )
+    process = started(folder, *options)
     try:
-        _wait(process, said)
+        _wait(process, folder / SAID)
         yield process.pid
     finally:
         process.send_signal(signal.SIGTERM)
@@ -50,6 +43,18 @@ def apart(folder: Path, *options: str) -> Iterator[int]:
         except subprocess.TimeoutExpired:
             process.kill()
             raise
+
+
+def started(folder: Path, *options: str) -> "subprocess.Popen[bytes]":
+    """`salus up` as a process that has only begun; what it says lies in the folder."""
+    with (folder / SAID).open("wb") as out:
+        return subprocess.Popen(
+            [sys.executable, "-m", "salus.cli.main", "up", "--home", str(folder), *options],
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )
 
 
 def _wait(process: "subprocess.Popen[bytes]", said: Path) -> None:

@@ -1,4 +1,4 @@
-"""Members as if each were on a machine of its own: a folder each, nothing shared but addresses and files sent by mail."""
+"""Members as if each were on a machine of its own: a folder each, nothing shared but what is sent by mail."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -10,7 +10,7 @@ from salus.cli.main import main
 from salus.core.ids import MemberId
 from salus.node.folder import member_folder
 from salus.node.site import read_site, write_site
-from tests.support.apart import apart
+from tests.support.apart import UP_S, apart, started
 
 FOUR = ("mercy", "st-luke", "lakeside", "northgate")
 Said = Callable[[], tuple[bytes, bytes]]
@@ -57,6 +57,11 @@ class Machines:
         assert isinstance(found, str)
         return found
 
+    def refused_or_none(self, name: str, *words: str) -> str | None:
+        """The code of the error by which a command ends, if it does not succeed."""
+        code, out, _ = self.run(name, *words, "--json")
+        return None if code == 0 else str(json.loads(out.splitlines()[-1])["error"]["code"])
+
     def init(self, name: str, *options: str, snapshot_every_blocks: int | None = None) -> Path:
         """Begin a member, and send its card."""
         made = self.json(name, "init", name, *options)
@@ -82,6 +87,11 @@ class Machines:
         for name in names:
             stack = self._stacks[name] = ExitStack()
             self.processes[name] = stack.enter_context(apart(self.folder(name)))
+
+    def up_for_a_moment(self, name: str) -> None:
+        """Start one that must end by itself, in order."""
+        process = started(self.folder(name))
+        assert process.wait(UP_S) == 0, self.log(name)
 
     def down(self, *names: str) -> None:
         """Stop these in order."""

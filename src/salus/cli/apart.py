@@ -42,12 +42,12 @@ async def keep_apart_up(folder: Path, output: Output) -> int:
     logs.mkdir(parents=True, exist_ok=True, mode=0o700)
     socket_path(folder).unlink(missing_ok=True)
     supervisor = Supervisor(programs_of(folder, members), folder / RUN_FOLDER, logs=logs)
-    telling = asyncio.create_task(_tell(folder, genesis, members, output))
+    telling = asyncio.create_task(_tell(folder, genesis, members, supervisor, output))
     code = await supervisor.run()
     telling.cancel()
     await asyncio.gather(telling, return_exceptions=True)
     for name in members:
-        if supervisor.running[f"{LEDGER}-{name}"].exit_code == DEPARTED:
+        if _has_left(supervisor, name):
             output.say(f"{name} has left the network; its successor answers for its records. Its folder stays.")
     output.say("The network is down. Everything acknowledged is in its folder.")
     return code
@@ -66,11 +66,13 @@ def programs_of(folder: Path, members: list[MemberId]) -> list[Program]:
     return [*programs, Program(name=GATEWAY, argv=gateway, operator_codes=_NOT_AGAIN)]
 
 
-async def _tell(folder: Path, genesis: Genesis, members: list[MemberId], output: Output) -> None:
-    """Say what is where once everybody serves."""
+async def _tell(
+    folder: Path, genesis: Genesis, members: list[MemberId], supervisor: Supervisor, output: Output
+) -> None:
+    """Say what is where once everybody serves who is still a member."""
     try:
         async with asyncio.timeout(UP_S):
-            await _until_up(folder, members)
+            members = await _until_up(folder, members, supervisor)
     except TimeoutError:
         output.note(f"Not every process serves yet; {folder / LOGS_FOLDER} says why. They go on being restarted.")
         return
@@ -88,12 +90,22 @@ async def _tell(folder: Path, genesis: Genesis, members: list[MemberId], output:
     await asyncio.gather(*(watch_joining(member_folder(folder, name), name, output) for name in members))
 
 
-async def _until_up(folder: Path, members: list[MemberId]) -> None:
-    sites = [read_site(member_folder(folder, name)) for name in members]
-    addresses = [address for site in sites for address in (site.keeper, site.gateway)]
-    while addresses or not socket_path(folder).exists():
-        addresses = [address for address in addresses if not await _listens(*host_and_port(address))]
+async def _until_up(folder: Path, members: list[MemberId], supervisor: Supervisor) -> list[MemberId]:
+    """Wait for all processes but those of members that have left; who serves."""
+    sites = {name: read_site(member_folder(folder, name)) for name in members}
+    waited = [(name, address) for name, site in sites.items() for address in (site.keeper, site.gateway)]
+    while waited or not socket_path(folder).exists():
+        waited = [
+            (name, address)
+            for name, address in waited
+            if not _has_left(supervisor, name) and not await _listens(*host_and_port(address))
+        ]
         await asyncio.sleep(LOOK_EVERY_S)
+    return [name for name in members if not _has_left(supervisor, name)]
+
+
+def _has_left(supervisor: Supervisor, member: MemberId) -> bool:
+    return supervisor.running[f"{LEDGER}-{member}"].exit_code == DEPARTED
 
 
 async def _listens(host: str, port: int) -> bool:

@@ -136,14 +136,14 @@ class Gateways:
         """End the gateways of members that have left the network."""
         for attached, side, server in self.running:
             gone = departure(attached.ledger, attached.member)
-            if gone is None:
+            if gone is None or attached.member not in self._members:
                 continue
             say_error(gone, "departed")
             self._departed = gone
-            await server.stop()
             self._attached.remove(attached)
             self._servers.remove(server)
             del self._members[attached.member]
+            await server.stop()
             side.close()
             await attached.close()
 

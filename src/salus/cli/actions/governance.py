@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from salus.cli.errors import (
     AmbiguousProposalError,
+    ApartError,
     SeatsHeldError,
     UnknownCommitteeError,
     UnknownMemberError,
@@ -121,8 +122,11 @@ def adding(home: Home, name: str, *, jurisdiction: str, validator: bool, quota_b
     """Let an organisation in whose folder is here; its keys are made now unless it has some.
 
     Raises:
+        ApartError: members are on machines of their own, where `salus init` makes keys.
         FolderError: the folder cannot be written.
     """
+    if not isinstance(home.network, Network):
+        raise ApartError(chain=home.network.genesis.chain)
     folder = home.folder / "members" / name / "keys"
     secrets = load_secrets(folder) if folder.is_dir() else make_secrets(folder)
     keys, endpoints = secrets.public, Endpoints()

@@ -192,8 +192,8 @@ class LinkServer:
                     asked.add(answering)
                     answering.add_done_callback(asked.discard)
                     answering.add_done_callback(lambda _: room.release())
-        except (MalformedError, OSError):
-            pass
+        except (MalformedError, OSError, asyncio.CancelledError):
+            pass  # Cancelled by `stop` alone; asyncio would tell of it as a fault.
         finally:
             self._tasks.discard(task)
             self._followers.discard(writer)
