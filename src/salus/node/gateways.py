@@ -122,7 +122,7 @@ class Gateways:
         """One round of housekeeping at every gateway here, after those have ended whose members have left."""
         await self.let_go()
         done: list[Tended] = []
-        for attached, side in zip(self._attached, self.members, strict=True):
+        for attached, side, _ in self.running:
             try:
                 attached.tend()
                 await attached.tend_tls()
