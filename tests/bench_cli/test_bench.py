@@ -30,8 +30,9 @@ TARGETS = {
         "finality_20_p95_ms",
         "finality_half_p95_ms",
     },
+    "joining": {"state_sync_s"},
 }
-ALL = [pytest.param(name, marks=[needs_cometbft] if name == "network" else []) for name in MODULES]
+ALL = [pytest.param(name, marks=[needs_cometbft] if name in ("network", "joining") else []) for name in MODULES]
 
 
 def command() -> typer.Typer:

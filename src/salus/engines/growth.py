@@ -1,7 +1,7 @@
 """How the cost of a block grows with the size of the state: the figure behind "O(log n) pages".
 
 Fills a store with random keys and times a block of further ones at each size, as a member would commit it: values and
-tree in one durable transaction. For `salus bench growth`; nothing else calls it.
+tree in one durable transaction. For `salus bench growth`; `fill` also for `salus bench joining`.
 """
 
 import gc
@@ -39,7 +39,7 @@ def measure_growth(folder: Path, sizes: Sequence[int], keys_per_block: int) -> d
         held = 0
         for size in sizes:
             began = time.perf_counter()
-            _fill(store, held, size)
+            fill(store, held, size)
             filled_s = time.perf_counter() - began
             rate = (size - held) / filled_s if size > held else 0.0
             rows.append({"keys": size, "fill_keys_per_s": round(rate)} | _sized(store, size))
@@ -98,7 +98,7 @@ def _floor(store: LmdbStore, first: int, keys_per_block: int) -> Figures:
     return {"floor_ms": round(median(took), 2), "floor_writes": median(written)}
 
 
-def _fill(store: LmdbStore, first: int, last: int) -> None:
+def fill(store: LmdbStore, first: int, last: int) -> None:
     """Add keys `first` to `last`, region by region of the tree: far fewer pages are written twice."""
     regions = [array("Q") for _ in range(_REGIONS)]
     for number in range(first, last):

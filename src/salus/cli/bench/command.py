@@ -30,6 +30,7 @@ MODULES = {
     "size": "sizing",
     "wire": "wiring",
     "network": "network.measuring",
+    "joining": "network.joining",
 }
 ALL = "all"
 

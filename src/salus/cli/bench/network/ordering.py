@@ -27,23 +27,23 @@ async def ledgers(folder: Path, binary: Path) -> AsyncIterator[Network]:
     names = usual_names(MEMBERS)
     found_apart(folder, names, chain=CHAIN)
     async with AsyncExitStack() as stack:
-        running = [await stack.enter_async_context(_ledger(folder, name, binary)) for name in names]
+        running = [await stack.enter_async_context(ledger(folder, name, binary)) for name in names]
         engines = [LinkEngine(member_folder(folder, name) / LINK_SOCKET, read_receipt) for name in names]
         for engine in engines:
             stack.push_async_callback(engine.close)
-        await until(lambda: _all_order(engines), running)
-        ways = [_way(folder, name, engine) for name, engine in zip(names, engines, strict=True)]
+        await until(lambda: all_order(engines), running)
+        ways = [way(folder, name, engine) for name, engine in zip(names, engines, strict=True)]
         machines = [one.pids[0] for one in running]
         yield Network(ways, {"machine": machines, "engine": [pid for one in running for pid in one.pids[1:]]})
 
 
-def _ledger(folder: Path, name: MemberId, binary: Path) -> AbstractAsyncContextManager[Running]:
+def ledger(folder: Path, name: MemberId, binary: Path) -> AbstractAsyncContextManager[Running]:
     words = (sys.executable, "-m", "salus.node.parts", "ledger", "--home", str(folder), "--member", name)
     environment = {BINARY_VARIABLE: str(binary), "PYTHONPATH": os.pathsep.join(sys.path)}
     return started(words, folder / f"{name}.log", environment)
 
 
-async def _all_order(engines: list[LinkEngine]) -> bool:
+async def all_order(engines: list[LinkEngine]) -> bool:
     try:
         said = [await engine.status() for engine in engines]
     except UnavailableError:
@@ -51,7 +51,7 @@ async def _all_order(engines: list[LinkEngine]) -> bool:
     return all(one.height > 0 and one.peers == MEMBERS - 1 and not one.catching_up for one in said)
 
 
-def _way(folder: Path, name: MemberId, engine: LinkEngine) -> Way:
+def way(folder: Path, name: MemberId, engine: LinkEngine) -> Way:
     async def submit(tx: bytes) -> bool:
         return (await engine.submit(tx)).code == ACCEPTED
 
