@@ -17,6 +17,7 @@ from salus.cli.main import main
 from salus.core.ids import MemberId
 from salus.core.transport import PeerUnavailableError
 from salus.core.wire import encode
+from salus.engines.cometbft.rpc import CometRpc
 from salus.engines.cometbft.unit import LEDGER_FOLDER
 from salus.engines.follower import Follower
 from salus.node.folder import member_folder, read_genesis
@@ -25,6 +26,7 @@ from salus.node.http.places import places_of
 from salus.node.http.trust import Trust, pins_of
 from salus.node.keys import load_secrets
 from salus.node.settings import system_clock
+from salus.node.site import host_and_port, read_site
 from tests.support.apart import needs_cometbft
 from tests.support.machines import Machines, machines
 
@@ -189,6 +191,7 @@ def test_a_fifth_joins_under_load_by_a_snapshot_votes_and_leaves_again(hosts: Ma
         until(lambda: height(hosts, "southport") > 32)
         assert "southport" not in names(hosts, "mercy")
         assert not reaches(hosts, "southport", "mercy")
+        assert power(hosts, "southport") == 0
         proposal = str(told["proposal"])
         assert hosts.refused("southport", "vote", proposal, "--as", "southport") == "machine.unknown_sponsor"
         for name in ("st-luke", "lakeside"):
@@ -197,6 +200,7 @@ def test_a_fifth_joins_under_load_by_a_snapshot_votes_and_leaves_again(hosts: Ma
         for name in ("mercy", "northgate", "southport"):
             until(lambda name=name: "southport" in names(hosts, name))  # type: ignore[misc]
         assert made[0] > 0
+    until(lambda: power(hosts, "southport") == 1)
     assert reaches(hosts, "southport", "mercy")
     assert reaches(hosts, "mercy", "southport")
     # Its ledger began with the snapshot: what was before, it never saw.
@@ -278,6 +282,19 @@ def test_of_members_that_share_a_folder_one_leaves_and_the_others_go_on(hosts: M
     hosts.up("all")  # What has left is not brought back.
     hosts.json("all", "patient", "new", "--writer", "st-luke")
     assert sorted(names(hosts, "all")) == ["lakeside", "mercy", "st-luke"]
+
+
+def power(hosts: Machines, name: str) -> int:
+    """What a member's engine counts as a validator, by its own word."""
+
+    async def asked() -> int:
+        rpc = CometRpc(host_and_port(read_site(member_folder(hosts.folder(name), MemberId(name))).rpc))
+        try:
+            return int((await rpc.call("status"))["validator_info"]["voting_power"])
+        finally:
+            rpc.close()
+
+    return asyncio.run(asked())
 
 
 def reaches(hosts: Machines, name: str, other: str) -> bool:

@@ -8,7 +8,7 @@ state sync verifies the snapshot's root from there. A network too young for a sn
 from collections.abc import Mapping
 from contextlib import ExitStack
 
-from salus.core.errors import IntegrityError, UnavailableError
+from salus.core.errors import IntegrityError, MalformedError, RefusalError, UnavailableError
 from salus.core.ids import Height, TimeMs
 from salus.engines.cometbft.blocks import LightBlock, header_hash
 from salus.engines.cometbft.client import Fetch, update
@@ -16,6 +16,7 @@ from salus.engines.cometbft.collect import light_block, source
 from salus.engines.cometbft.config import StateSync
 from salus.engines.cometbft.light import MS_NS, LightBlockError, Policy, check_votes
 from salus.engines.cometbft.rpc import CometRpc
+from salus.engines.cometbft.witness import contradict
 from salus.node.invitations import Invitation
 from salus.node.site import host_and_port
 
@@ -23,7 +24,7 @@ ASKING_S = 5.0
 
 
 class NobodyToAskError(UnavailableError):
-    """No member of the network answers where light clients may ask."""
+    """No member of the network answers where light clients may ask, or none but one whose word nobody confirms."""
 
     code = "node.nobody_to_ask"
 
@@ -60,7 +61,6 @@ async def begin_from(invitation: Invitation, now: TimeMs) -> StateSync | None:
     start = invitation.trusted
     if start is None:
         return None
-    check_votes(start)
     with ExitStack() as stack:
         clients = {address: CometRpc(host_and_port(address)) for address in invitation.light}
         for client in clients.values():
@@ -72,23 +72,53 @@ async def begin_from(invitation: Invitation, now: TimeMs) -> StateSync | None:
         if not height:
             return None
         sources = {address: source(clients[address]) for address in heights}
-        block = await _verified(start, max(height, start.header.height), sources, now)
+        block = await verified_block(start, max(height, start.header.height), sources, now)
     servers = tuple(f"http://{address}" for address in invitation.light)
     return StateSync(servers, block.header.height, header_hash(block.header).hex().upper())
 
 
-async def _verified(start: LightBlock, height: Height, sources: Mapping[str, Fetch], now: TimeMs) -> LightBlock:
-    """The block at a height, as it follows from one that is trusted, and nobody contradicts."""
-    (_, primary), *others = sources.items()
+async def verified_block(start: LightBlock, height: Height, sources: Mapping[str, Fetch], now: TimeMs) -> LightBlock:
+    """The block at a height, as it follows from one that is trusted: confirmed, and contradicted by nobody.
+
+    The first source is believed as far as its blocks verify; one of the others must agree, where there are others.
+    Whoever tells something else without a proof is passed over.
+
+    Raises:
+        LightBlockError, TooFewTrustedError, TrustExpiredError: the trusted block was not signed by enough of its
+            validators, or what the first source tells does not follow from it.
+        AttackedError: two tell of different blocks, both signed.
+        NobodyToAskError: no other source agrees.
+    """
+    check_votes(start)
+    (first, primary), *others = sources.items()
     if height == start.header.height:
-        for fetch in sources.values():
-            if header_hash((await fetch(height)).header) != header_hash(start.header):
-                raise LightBlockError(reason="not the block of the invitation", height=height)
-        return start
-    said = await update(start, height, primary, dict(others), Policy(), now * MS_NS)
-    if said.attacks or said.unproven:
-        raise AttackedError(height=height, attacks=len(said.attacks), unproven=len(said.unproven))
-    return said.trace[-1]
+        agreed, attacks = await _compared(start, primary, dict(others))
+        block = start
+    else:
+        said = await update(start, height, primary, dict(others), Policy(), now * MS_NS)
+        agreed, attacks, block = len(said.agreed), len(said.attacks), said.trace[-1]
+    if attacks:
+        raise AttackedError(height=height, attacks=attacks)
+    if others and not agreed:
+        raise NobodyToAskError(asked=len(others), first=first)
+    return block
+
+
+async def _compared(start: LightBlock, primary: Fetch, others: Mapping[str, Fetch]) -> tuple[int, int]:
+    """How many have the very block of the invitation, and how many another that as many have signed."""
+    height, named = start.header.height, header_hash(start.header)
+    if header_hash((await primary(height)).header) != named:
+        raise LightBlockError(reason="not the block of the invitation", height=height)
+    agreed = attacks = 0
+    for fetch in others.values():
+        try:
+            told = await fetch(height)
+            check_votes(told)
+        except (UnavailableError, RefusalError, MalformedError):
+            continue
+        agreed += header_hash(told.header) == named
+        attacks += contradict(told, start) and told.header.validators == start.header.validators
+    return agreed, attacks
 
 
 async def _heights(clients: Mapping[str, CometRpc]) -> dict[str, Height]:

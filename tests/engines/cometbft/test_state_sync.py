@@ -190,6 +190,18 @@ def test_a_snapshot_is_taken_over_whole_and_survives_a_restart(joining: Joining,
     assert check_ledger(own, signed=False).is_sound
 
 
+def test_a_snapshot_alone_gives_way_to_another_and_a_block_of_its_own_does_not(joining: Joining) -> None:
+    """A crash may come after the snapshot is whole and before CometBFT has noted it: it then begins again."""
+    assert joining.offered() == Offered.ACCEPT
+    assert set(joining.all_applied()) == {Applied.ACCEPT}
+    assert joining.offered() == Offered.ACCEPT
+    assert set(joining.all_applied()) == {Applied.ACCEPT}
+    own = joining.replica
+    assert own.state.root() == joining.app_hash
+    own.finalise(own.prepare(Block(own.chain, BLOCKS + 1, STARTED + 100 * BLOCK_MS, header_id(own.header), ())), ())
+    assert joining.offered() == Offered.ABORT
+
+
 def test_the_check_finds_what_was_changed_after_a_snapshot(joining: Joining) -> None:
     joining.offered()
     joining.all_applied()
