@@ -2,20 +2,21 @@
 
 Four members are founded with that state on their disks, as if a long history had led to it; they make a few blocks and
 their snapshots. The fifth accepts an invitation, verifies the block to begin from, and takes a snapshot over: fetched
-from the others, its tree built anew, its root compared with the one that the validators signed. Floor: the same rows
-put into an empty store of the same kind with their tree, by one process, without a network.
+from the others, its tree built anew, its root compared with the one that the validators signed; meanwhile others order
+transactions. Floor: the same rows put into an empty store with their tree, in one process, without a network.
 """
 
 import asyncio
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from salus.cli.bench.figures import Figure, Options, Outcome, at_most
+from salus.cli.bench.network.load import Way
 from salus.cli.bench.network.ordering import MEMBERS, all_order, ledger, way
 from salus.cli.bench.network.processes import processor_s, until
 from salus.contracts.members.messages import Genesis
@@ -32,7 +33,7 @@ from salus.engines.cometbft.unit import LEDGER_FOLDER, SNAPSHOTS_FOLDER
 from salus.engines.growth import fill
 from salus.engines.layout import NEWEST_KEY
 from salus.engines.lmdb_store import LmdbStore
-from salus.engines.replica import Replica
+from salus.engines.replica import Replica, no_cyclic_collector
 from salus.machine.admission import remembering
 from salus.machine.block import Header
 from salus.machine.machine import Machine
@@ -43,16 +44,19 @@ from salus.node.folder import found_apart, member_folder, usual_names
 from salus.node.invitations import LASTS_MS, Invitation
 from salus.node.settings import system_clock
 from salus.node.site import host_and_port, read_site, write_site
-from salus.state.state import State
+from salus.state import tree
+from salus.state.key_value import Prefixed
+from salus.state.state import PAGES_PREFIX, VALUES_PREFIX, State
 
 NAME = "joining"
 TARGETS = {"state_sync_s": at_most(60)}
 ENTRIES, ENTRIES_SHORT = 1_000_000, 2_000
-EVERY_BLOCKS = 10
+EVERY_BLOCKS = 100
 CHAIN = ChainId("salus-bench-joining")
 JOINER = MemberId("southport")
 SNAPSHOT_S = 900.0
 JOINED_S = 900.0
+PAUSE_S = 1.0
 
 
 def measure(options: Options) -> Outcome:
@@ -65,7 +69,8 @@ def measure(options: Options) -> Outcome:
 async def _measure(place: Path, entries: int) -> Outcome:
     four, names = place / "four", usual_names(MEMBERS)
     genesis = found_apart(four, names, chain=CHAIN)
-    floor_s = _seeded(four, names, genesis, entries)
+    _seed(four, names, genesis, entries)
+    floor_s, floor_cpu_s = _bare(place / "bare", member_folder(four, names[0]) / LEDGER_FOLDER)
     for name in names:
         own = member_folder(four, name)
         write_site(own, replace(read_site(own), snapshot_every_blocks=EVERY_BLOCKS))
@@ -77,19 +82,20 @@ async def _measure(place: Path, entries: int) -> Outcome:
             stack.push_async_callback(engine.close)
         await until(lambda: all_order(engines), running)
         mercy = way(four, names[0], engines[0])
-        while (await engines[0].status()).height < 3 * EVERY_BLOCKS + 1:
-            assert await mercy.submit(next(mercy.txs)), "A transaction of a new network is accepted."
         snapshots = [member_folder(four, name) / SNAPSHOTS_FOLDER for name in names]
-        await until(lambda: _all_there(snapshots), running, SNAPSHOT_S)
-        figures = await _joined(place / JOINER, four, names, genesis, engines[0])
-    pieces = [path for path in sorted(snapshots[0].iterdir())[-1].iterdir() if path.name.isdigit()]
+        async with asyncio.timeout(SNAPSHOT_S):
+            while not _all_there(snapshots):
+                assert await mercy.submit(next(mercy.txs)), "A transaction of a new network is accepted."
+        figures = await _joined(place / JOINER, four, names, genesis, engines[0], mercy)
+    newest = max(snapshots[0].iterdir(), key=lambda path: int(path.name))
+    pieces = [path for path in newest.iterdir() if path.name.isdigit()]
     size = sum(path.stat().st_size for path in pieces)
     figures |= {"entries": entries, "snapshot_mib": round(size / (1 << 20), 1), "pieces": len(pieces)}
-    return Outcome(NAME, figures, TARGETS, {"store_s": round(floor_s, 2)})
+    return Outcome(NAME, figures, TARGETS, {"bare_s": round(floor_s, 2), "bare_cpu_s": round(floor_cpu_s, 2)})
 
 
 async def _joined(
-    folder: Path, four: Path, names: list[MemberId], genesis: Genesis, ahead: LinkEngine
+    folder: Path, four: Path, names: list[MemberId], genesis: Genesis, ahead: LinkEngine, mercy: Way
 ) -> dict[str, Figure]:
     """What it takes from the invitation to the newest block, in the joiner's own processes."""
     card = begin(folder, JOINER, chain=CHAIN)
@@ -101,7 +107,7 @@ async def _joined(
     accepted_s = time.perf_counter() - began
     place = member_folder(folder, JOINER)
     began = time.perf_counter()
-    async with ledger(folder, JOINER, find_binary()) as running:
+    async with ledger(folder, JOINER, find_binary()) as running, _load(mercy):
         link = LinkEngine(place / LINK_SOCKET, read_receipt)
         try:
             await until(lambda: _caught_up(link, ahead), [running], JOINED_S)
@@ -137,6 +143,23 @@ async def _invitation(four: Path, names: list[MemberId], genesis: Genesis, card:
     )
 
 
+@asynccontextmanager
+async def _load(through: Way) -> AsyncIterator[None]:
+    """A few transactions a second, so that there are blocks as in a network that is used."""
+
+    async def go_on() -> None:
+        while True:
+            await through.submit(next(through.txs))
+            await asyncio.sleep(PAUSE_S)
+
+    task = asyncio.create_task(go_on())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
 async def _caught_up(own: LinkEngine, ahead: LinkEngine) -> bool:
     try:
         mine, theirs = await own.status(), await ahead.status()
@@ -145,16 +168,16 @@ async def _caught_up(own: LinkEngine, ahead: LinkEngine) -> bool:
     return not mine.catching_up and mine.height >= theirs.height
 
 
-async def _all_there(snapshots: list[Path]) -> bool:
+def _all_there(snapshots: list[Path]) -> bool:
     """Whether everybody has two snapshots, and writes none."""
     named = [[path.name for path in folder.glob("*")] for folder in snapshots]
     return all(len(each) >= 2 and all(name.isdigit() for name in each) for each in named)
 
 
-def _seeded(four: Path, names: list[MemberId], genesis: Genesis, entries: int) -> float:
-    """Lay the entries down, the same on all four; how long it took for one."""
+def _seed(four: Path, names: list[MemberId], genesis: Genesis, entries: int) -> None:
+    """Lay the entries down, the same on all four."""
     first = member_folder(four, names[0]) / LEDGER_FOLDER
-    with LmdbStore(first) as store, _timer() as took:
+    with LmdbStore(first) as store:
         Replica(names[0], genesis, store, Machine(remembering(signatures.verify)))
         fill(store, 0, entries)
         header = decode(Header, store.get(NEWEST_KEY) or b"")
@@ -162,11 +185,16 @@ def _seeded(four: Path, names: list[MemberId], genesis: Genesis, entries: int) -
             store.put(NEWEST_KEY, encode(changed(header, app_hash=State(store).root())))
     for name in names[1:]:
         shutil.copytree(first, member_folder(four, name) / LEDGER_FOLDER)
-    return took[0]
 
 
-@contextmanager
-def _timer() -> Iterator[list[float]]:
-    took, began = [0.0], time.perf_counter()
-    yield took
-    took[0] = time.perf_counter() - began
+def _bare(folder: Path, source: Path) -> tuple[float, float]:
+    """The same rows and their tree in one transaction: seconds, and seconds of processor time."""
+    with LmdbStore(source) as full, LmdbStore(folder) as store, no_cyclic_collector():
+        began, used = time.perf_counter(), time.process_time()
+        rows = dict(Prefixed(full, VALUES_PREFIX).scan(b""))
+        with store.write():
+            values = Prefixed(store, VALUES_PREFIX)
+            for key, value in rows.items():
+                values.put(key, value)
+            tree.update(Prefixed(store, PAGES_PREFIX), rows)
+        return time.perf_counter() - began, time.process_time() - used
