@@ -22,21 +22,14 @@ from salus.cli.bench.network.processes import processor_s, until
 from salus.contracts.members.messages import Genesis
 from salus.core.errors import UnavailableError
 from salus.core.ids import ChainId, MemberId
-from salus.core.wire import decode, encode
-from salus.core.wire import replace as changed
-from salus.crypto import signatures
 from salus.engines.cometbft.link import LINK_SOCKET, LinkEngine
 from salus.engines.cometbft.receipts import read_receipt
 from salus.engines.cometbft.rpc import CometRpc
 from salus.engines.cometbft.supervisor import find_binary
 from salus.engines.cometbft.unit import LEDGER_FOLDER, SNAPSHOTS_FOLDER
 from salus.engines.growth import fill
-from salus.engines.layout import NEWEST_KEY
 from salus.engines.lmdb_store import LmdbStore
-from salus.engines.replica import Replica, no_cyclic_collector
-from salus.machine.admission import remembering
-from salus.machine.block import Header
-from salus.machine.machine import Machine
+from salus.engines.replica import no_cyclic_collector
 from salus.node.cards import Card, card_id
 from salus.node.catching_up import begin_from, newest_block
 from salus.node.enlisting import accept, begin, peers_of_genesis
@@ -46,7 +39,7 @@ from salus.node.settings import system_clock
 from salus.node.site import host_and_port, read_site, write_site
 from salus.state import tree
 from salus.state.key_value import Prefixed
-from salus.state.state import PAGES_PREFIX, VALUES_PREFIX, State
+from salus.state.state import PAGES_PREFIX, VALUES_PREFIX
 
 NAME = "joining"
 TARGETS = {"state_sync_s": at_most(60)}
@@ -68,9 +61,12 @@ def measure(options: Options) -> Outcome:
 
 async def _measure(place: Path, entries: int) -> Outcome:
     four, names = place / "four", usual_names(MEMBERS)
-    genesis = found_apart(four, names, chain=CHAIN)
-    _seed(four, names, genesis, entries)
-    floor_s, floor_cpu_s = _bare(place / "bare", member_folder(four, names[0]) / LEDGER_FOLDER)
+    with LmdbStore(place / "entries") as store:
+        fill(store, 0, entries)
+    for name in names:
+        shutil.copytree(place / "entries", member_folder(four, name) / LEDGER_FOLDER)
+    floor_s, floor_cpu_s = _bare(place / "bare", place / "entries")
+    genesis = found_apart(four, names, chain=CHAIN)  # Its state is laid over the entries when a ledger first starts.
     for name in names:
         own = member_folder(four, name)
         write_site(own, replace(read_site(own), snapshot_every_blocks=EVERY_BLOCKS))
@@ -172,19 +168,6 @@ def _all_there(snapshots: list[Path]) -> bool:
     """Whether everybody has two snapshots, and writes none."""
     named = [[path.name for path in folder.glob("*")] for folder in snapshots]
     return all(len(each) >= 2 and all(name.isdigit() for name in each) for each in named)
-
-
-def _seed(four: Path, names: list[MemberId], genesis: Genesis, entries: int) -> None:
-    """Lay the entries down, the same on all four."""
-    first = member_folder(four, names[0]) / LEDGER_FOLDER
-    with LmdbStore(first) as store:
-        Replica(names[0], genesis, store, Machine(remembering(signatures.verify)))
-        fill(store, 0, entries)
-        header = decode(Header, store.get(NEWEST_KEY) or b"")
-        with store.write():
-            store.put(NEWEST_KEY, encode(changed(header, app_hash=State(store).root())))
-    for name in names[1:]:
-        shutil.copytree(first, member_folder(four, name) / LEDGER_FOLDER)
 
 
 def _bare(folder: Path, source: Path) -> tuple[float, float]:
