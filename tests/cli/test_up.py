@@ -19,7 +19,7 @@ import salus
 from salus.cli import serving
 from salus.cli.main import main
 from salus.cli.output import Output, OwnStreams, own_screen
-from salus.cli.socket import PATH_BYTES_MAX, answers, socket_path
+from salus.cli.socket import PATH_BYTES_MAX, socket_path
 
 WAIT_S = 30.0
 SAMPLE = Path(salus.__file__).parent / "cli" / "sample"
@@ -41,6 +41,15 @@ def up(folder: Path) -> Iterator[subprocess.Popen[str]]:
             if process.poll() is None:
                 process.kill()
             process.wait()
+
+
+def answers(folder: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        try:
+            connection.connect(str(socket_path(folder)))
+        except OSError:
+            return False
+    return True
 
 
 def _answers_in_time(folder: Path) -> bool:

@@ -22,8 +22,9 @@ from typing import Any
 import msgspec
 
 from salus.core.ids import MemberId, TimeMs
+from salus.engines import check
 from salus.engines.cometbft import abci_pb2 as abci
-from salus.engines.cometbft import frames
+from salus.engines.cometbft import frames, unit
 from salus.engines.cometbft.application import Application
 from salus.engines.cometbft.config import ABCI_SOCKET
 from salus.engines.cometbft.server import AbciServer, reply
@@ -32,6 +33,7 @@ from salus.node import attached, parts
 from salus.node import settings as node_settings
 from salus.node.http.places import Part, Places, places_of
 from salus.node.keeper_side import KeeperSide
+from tests.faults.rules import NEWER, NewerMachine
 
 VARIABLE = "SALUS_FAULT_PLAN"
 KILLED = -signal.SIGKILL
@@ -49,6 +51,7 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     other_root_at: int = 0  # From this height on the application says another app_hash than it computed.
     proposes_garbage: bool = False
     lies: str = ""  # See `liars.py`.
+    rules: int = 1  # Up to which version of the rules this program knows them: 1 or 2.
     places: dict[str, str] = {}  # `caller/peer/part`: the address to use instead of the ledger's.
 
 
@@ -155,6 +158,10 @@ def install(plan: Plan) -> None:
     hooks.LedgerUnit, hooks.system_clock, hooks.Settings = Unit, clock, settings
     joined: Any = attached
     joined.KeeperSide, joined.places_of = partial(KeeperSide, faults=faults), places
+    if plan.rules == NEWER:
+        programs: tuple[Any, ...] = (unit, check)
+        for program in programs:
+            program.Machine = NewerMachine
     if plan.lies:
         from tests.faults.liars import install as lie
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from salus.cli.joined import watch_joining
 from salus.cli.operated import LOGS_FOLDER
 from salus.cli.output import Output
-from salus.cli.socket import socket_path
+from salus.cli.socket import RUN_FOLDER, socket_path
 from salus.contracts.members.messages import Genesis
 from salus.core.ids import MemberId
 from salus.node.departing import DEPARTED
@@ -21,7 +21,6 @@ from salus.node.parts import KEEPER, LEDGER
 from salus.node.processes import FOR_THE_OPERATOR, Program, Supervisor
 from salus.node.site import host_and_port, read_site
 
-RUN_FOLDER = "run"
 GATEWAY = "gateway"
 UP_S = 60.0  # For everything to serve, before it is said that something does not.
 LOOK_EVERY_S = 0.05

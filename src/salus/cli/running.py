@@ -18,9 +18,6 @@ from salus.cli.output import Output, OwnStreams, own_screen
 if TYPE_CHECKING:
     from salus.cli.home import Home
 
-COMING_BACK_S = 20.0
-LOOK_EVERY_S = 0.2
-
 Act = Callable[["Home", Output], Awaitable[None]]
 
 
@@ -50,8 +47,6 @@ def run(act: Act, folder: Path | None, as_json: bool) -> None:
     place = home_folder(folder)
     output = Output(OwnStreams(), own_screen(), as_json=as_json)
     code = forwarded(place, command_line.get(), OwnStreams(), output.screen)
-    if code is None and _comes_back(place):
-        code = forwarded(place, command_line.get(), OwnStreams(), output.screen)
     if code is None:
         asyncio.run(_alone(place, act, output))
         code = output.exit_code
@@ -83,22 +78,6 @@ def parsed(parse: Callable[[], object]) -> Job | None:
     finally:
         _parsed.reset(token)
     return jobs[0] if jobs else None
-
-
-def _comes_back(folder: Path) -> bool:
-    """Wait for a gateway that its supervisor is starting; whether there is one now."""
-    import time
-
-    from salus.cli.apart import RUN_FOLDER
-    from salus.cli.socket import answers
-    from salus.node.processes import is_supervised
-
-    until = time.monotonic() + COMING_BACK_S
-    while is_supervised(folder / RUN_FOLDER) and time.monotonic() < until:
-        if answers(folder):
-            return True
-        time.sleep(LOOK_EVERY_S)
-    return False
 
 
 async def _alone(folder: Path, act: Act, output: Output) -> None:

@@ -23,6 +23,7 @@ from salus.node.observing.logs import say_error
 from salus.node.settings import Settings
 
 COMMANDS_S = 12.0  # That a command may still take when the network stops; less than a supervisor's patience.
+ACCEPT_S = 0.05
 INTERNAL = 70  # BSD's EX_SOFTWARE: a fault of ours, whose details stay in the network's own log.
 
 
@@ -70,8 +71,9 @@ async def keep_up(
                     _announce(home, path, output)
                     await _until_stopped(home, stop)
             finally:
-                server.close()
                 path.unlink(missing_ok=True)
+                await asyncio.sleep(ACCEPT_S)  # Whoever had found it is let in.
+                server.close()
                 await _finished(running)
                 await home.network.tend()
     except FolderInUseError:

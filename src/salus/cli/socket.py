@@ -6,12 +6,14 @@ stops the command.
 """
 
 import base64
+import fcntl
 import hashlib
 import json
 import os
 import socket
 import stat
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +21,10 @@ from salus.cli.errors import ConnectionLostError, FileError
 from salus.cli.output import Screen, Sink
 
 SOCKET_FILE = "socket"
+RUN_FOLDER = "run"  # Of what supervises the processes of a folder,
+LOCK_FILE = "supervisor.lock"  # and what it holds meanwhile.
+AGAIN_S = 30.0
+AGAIN_EVERY_S = 0.1
 PATH_BYTES_MAX = 100  # Systems stop at 104 or 108.
 REQUEST_BYTES_MAX = 1 << 20
 
@@ -51,14 +57,10 @@ def forwarded(folder: Path, argv: Sequence[str], sink: Sink, screen: Screen) -> 
     Raises:
         ConnectionLostError: it went away before it had answered.
     """
-    path = socket_path(folder)
-    if not path.exists():
+    connection = _connected(folder)
+    if connection is None:
         return None
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        try:
-            connection.connect(str(path))
-        except OSError:
-            return None  # Left behind by one that was killed.
+    with connection:
         request = {
             "argv": list(argv),
             "folder": str(screen.folder),
@@ -77,14 +79,31 @@ def forwarded(folder: Path, argv: Sequence[str], sink: Sink, screen: Screen) -> 
     raise ConnectionLostError
 
 
-def answers(folder: Path) -> bool:
-    """Whether a network that is up in a folder takes commands now."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+def _connected(folder: Path) -> socket.socket | None:
+    """A connection to whoever serves the folder; waited for where its process is being started again."""
+    path, give_up = str(socket_path(folder)), time.monotonic() + AGAIN_S
+    while True:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            connection.connect(str(socket_path(folder)))
+            connection.connect(path)
+            return connection
         except OSError:
-            return False
-    return True
+            connection.close()  # Left behind by one that was killed, or not there.
+        if time.monotonic() > give_up or not is_held(folder / RUN_FOLDER / LOCK_FILE):
+            return None
+        time.sleep(AGAIN_EVERY_S)
+
+
+def is_held(path: Path) -> bool:
+    """Whether a process holds the lock of a file, as a supervisor does; not, where there is none."""
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def shown(line: dict[str, object], sink: Sink) -> int | None:

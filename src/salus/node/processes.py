@@ -225,22 +225,10 @@ def _appended(path: Path) -> IO[bytes]:
     return path.open("ab")
 
 
-def is_supervised(folder: Path) -> bool:
-    """Whether a supervisor keeps processes up by this folder."""
-    try:
-        with (folder / LOCK_FILE).open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
-
-
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
     with path.open("w") as file:
-        for attempt in range(LOOKS):  # Whoever only looks, as `is_supervised` does, holds it for a moment.
+        for attempt in range(LOOKS):  # Whoever only looks whether it is held holds it for a moment.
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
