@@ -1,4 +1,4 @@
-"""What members decide on a network of processes: every kind of proposal, and an upgrade while they start anew in turn."""
+"""What members decide on a network of processes: every kind of proposal, and an upgrade with members restarting."""
 
 import asyncio
 import shutil
@@ -187,7 +187,7 @@ async def reinstate(on: Stage, folder: Path) -> None:
 async def test_members_upgrade_one_by_one_under_load_and_a_program_of_yesterday_stops_at_the_height(
     tmp_path: Path,
 ) -> None:
-    """Three start the newer program before the height, with no request failed. The fourth forgot, stops, and returns."""
+    """Three start the newer program before the height, with no request failed. The fourth forgot, and stops."""
     late = "northgate"
     async with staged(tmp_path) as on:
         await on.net.stop_one(GATEWAY)
@@ -223,7 +223,7 @@ async def restarted(net: Members, name: str, plan: Plan) -> None:
 
 
 async def replayed(net: Members, name: str, plan: Plan, stops_at: int | None) -> None:
-    """A member's ledger, worked out from the genesis again by a program; where it stops for want of rules, if it does."""
+    """A member's ledger, worked out again from the genesis by a program; which may stop for want of rules."""
     net.processes.pop(("ledger", name), None)
     net.followers.pop(name).close()
     shutil.rmtree(member_folder(net.folder, MemberId(name)) / "ledger")

@@ -1,5 +1,6 @@
 """A running network follows what its members decide; what was sealed stays readable, and nobody honest is named."""
 
+import asyncio
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -204,3 +205,19 @@ async def test_who_is_behind_when_a_committee_moves_on_makes_nobody_a_liar(tmp_p
         await on.network.engine.release(MemberId(behind))
         view = await opened.ask()
         assert (shown(view), view.accusations, view.answered) == ([data_of("a")], [], 4)
+
+
+async def test_a_look_during_which_seats_change_places_shows_everything(tmp_path: Path) -> None:
+    """Three of four seats say that they are another's by then: the reader looks at the ledger, and asks again."""
+    async with stage(tmp_path) as on:
+        wallet = await on.patient("mercy", rules=(permit("st-luke"),))
+        await on.seal("mercy", wallet, "a")
+        opened = await on.open("st-luke", await on.clinician("st-luke"), wallet)
+        moved = governance.seating(home(on), on.network.committee.hex(), ("northgate", "lakeside", "mercy", "st-luke"))
+        on.network.engine.hold(MemberId("st-luke"))  # Its reader sees the old seats.
+        assert await decide(on, moved, by=("mercy", "lakeside", "northgate")) is Standing.EXECUTED
+        looking = asyncio.create_task(opened.ask())
+        await asyncio.sleep(0.3)
+        await on.network.engine.release(MemberId("st-luke"))
+        view = await looking
+        assert (shown(view), view.accusations, view.gaps) == ([data_of("a")], [], [])

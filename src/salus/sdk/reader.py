@@ -24,11 +24,13 @@ from salus.contracts.records.header import RecordId
 from salus.contracts.records.tables import OVERRIDES, Fate
 from salus.core.errors import MalformedError, RefusalError, SalusError
 from salus.core.ids import HOUR_MS, MINUTE_MS, Height, TimeMs
+from salus.core.transport import PeerRefusalError
 from salus.core.wire import decode, encode
 from salus.crypto.documents import open_chunks
 from salus.crypto.hpke import OpeningKey
 from salus.crypto.shares import threshold
 from salus.keeper.break_glass import BREAK_GLASS
+from salus.keeper.errors import NotSeatedError
 from salus.keeper.messages import Asking, Person
 from salus.sdk.checks import Checks, Known
 from salus.sdk.errors import TooFewSeatsError
@@ -42,6 +44,8 @@ __all__ = ["OpenRead", "Reader", "Wanted", "open_read"]
 
 REQUEST_MS = 8 * HOUR_MS  # One encounter.
 BREAK_GLASS_MS = 60 * MINUTE_MS
+MOVES_MAX = 2  # How often a committee may move on while one look is under way.
+MOVED_WAIT_S = 1.0
 
 
 class OpenRead:
@@ -66,15 +70,33 @@ class OpenRead:
         self.expires = expires
         self.height = height
         self._second = second
+        self._missed = False  # Whether a seat said that it is another's.
 
     async def ask(self, *, watch: bool = False) -> View:
-        """Ask every seat and check everything.
+        """Ask every seat and check everything; again, where the committee moved on meanwhile and something is missing.
 
         Raises:
             PeerRefusalError: keepers refused the request itself, with their code.
             TooFewSeatsError: fewer than `t` seats gave an answer that holds.
         """
-        committee = self._gateway.committee(self.wanted.committee)
+        for _ in range(MOVES_MAX):
+            committee = self._gateway.committee(self.wanted.committee)
+            try:
+                view = await self._asked(committee, watch)
+                if not view.gaps or not await self._has_moved(committee):
+                    return view
+            except (PeerRefusalError, TooFewSeatsError):
+                if not await self._has_moved(committee):
+                    raise
+        return await self._asked(self._gateway.committee(self.wanted.committee), watch)
+
+    async def _has_moved(self, committee: Committee) -> bool:
+        """Whether the committee is at another epoch by now; others' ledgers may be a moment ahead of this one."""
+        if self._missed and self._gateway.committee(self.wanted.committee) == committee:
+            await self._gateway.view.reached(self._gateway.view.height + 1, MOVED_WAIT_S)
+        return self._gateway.committee(self.wanted.committee) != committee
+
+    async def _asked(self, committee: Committee, watch: bool) -> View:
         findings = Findings()
         hearing = Hearing(
             self._gateway,
@@ -95,6 +117,7 @@ class OpenRead:
                 checks, checked = self._checked(committee, heard)
         finally:
             hearing.let_go()
+            self._missed = any(_is_not_seated(error) for error in hearing.failures.values())
         findings.add(checked)
         keys, gaps = checks.keys(findings)
         records, missing = await self._documents(checks.known, keys, committee, findings)
@@ -156,6 +179,10 @@ class OpenRead:
             fate = fates.get(record) if fates else None
             opened.append(Opened(header, data, tuple(sorted(one.obligations)), fate))
         return opened, gaps
+
+
+def _is_not_seated(error: SalusError) -> bool:
+    return isinstance(error, PeerRefusalError) and error.said == NotSeatedError.code
 
 
 def _enough(committee: Committee, answered: int, failures: list[SalusError]) -> None:
