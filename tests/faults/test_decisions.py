@@ -203,10 +203,16 @@ async def test_members_upgrade_one_by_one_under_load_and_a_program_of_yesterday_
             assert await on.net.height(late) == height - 1, "It applied nothing by rules that it does not know."
             await on.write("by-newer-rules", "mercy", "lakeside")
         assert min(counts) > 3, "There was load, and nothing of it failed."
+        await on.net.heights()
         assert STAMPS.get(state_of(on, "mercy"), "newest") is not None
         assert STAMPS.get(state_of(on, late), "newest") is None
+        await on.net.stop_one("keeper", late)
+        await on.net.stop_one(GATEWAY)  # Both read the ledger's folder, which now goes.
         await replayed(on.net, late, Plan(), height - 1)
         await replayed(on.net, late, Plan(rules=NEWER), None)
+        await on.net.start_one("keeper", late, Plan(rules=NEWER))
+        await on.net.start_one(GATEWAY, plan=Plan(rules=NEWER))
+        await asyncio.gather(on.net.serves("keeper", late), on.net.serves(GATEWAY))
         await on.check()
         checked = await on.client.done("ledger", "check")
         assert checked["is_sound"], checked

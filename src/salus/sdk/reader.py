@@ -13,6 +13,7 @@ One header that opens a leaf on the ledger suffices for a record to be known: kn
 never dropped in silence. Check 1 is in `hearing.py`, 2 to 5 in `checks.py`, the blobs of 6 in `fetching.py`.
 """
 
+import asyncio
 import os
 from collections.abc import Mapping, Sequence
 
@@ -44,7 +45,7 @@ __all__ = ["OpenRead", "Reader", "Wanted", "open_read"]
 
 REQUEST_MS = 8 * HOUR_MS  # One encounter.
 BREAK_GLASS_MS = 60 * MINUTE_MS
-MOVES_MAX = 2  # How often a committee may move on while one look is under way.
+AGAIN_S = (0.5, 1.5)  # Before another look at what is incomplete; the breakers between members may be open so long.
 MOVED_WAIT_S = 1.0
 
 
@@ -73,21 +74,25 @@ class OpenRead:
         self._missed = False  # Whether a seat said that it is another's.
 
     async def ask(self, *, watch: bool = False) -> View:
-        """Ask every seat and check everything; again, where the committee moved on meanwhile and something is missing.
+        """Ask every seat and check everything. Again where something is missing that may be there in a moment: the
+        committee moved on meanwhile, or a member was away, as one is that starts anew.
 
         Raises:
             PeerRefusalError: keepers refused the request itself, with their code.
             TooFewSeatsError: fewer than `t` seats gave an answer that holds.
         """
-        for _ in range(MOVES_MAX):
+        for pause_s in AGAIN_S:
             committee = self._gateway.committee(self.wanted.committee)
             try:
                 view = await self._asked(committee, watch)
-                if not view.gaps or not await self._has_moved(committee):
+                if not view.gaps or not (view.absent or await self._has_moved(committee)):
                     return view
-            except (PeerRefusalError, TooFewSeatsError):
+            except PeerRefusalError:
                 if not await self._has_moved(committee):
                     raise
+            except TooFewSeatsError:
+                pass
+            await asyncio.sleep(0.0 if await self._has_moved(committee) else pause_s)
         return await self._asked(self._gateway.committee(self.wanted.committee), watch)
 
     async def _has_moved(self, committee: Committee) -> bool:
