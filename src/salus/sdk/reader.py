@@ -45,7 +45,7 @@ __all__ = ["OpenRead", "Reader", "Wanted", "open_read"]
 
 REQUEST_MS = 8 * HOUR_MS  # One encounter.
 BREAK_GLASS_MS = 60 * MINUTE_MS
-AGAIN_S = (0.5, 1.5)  # Before another look at what is incomplete; the breakers between members may be open so long.
+AGAIN_S = (0.5, 2.0)  # Before another look at what is incomplete; breakers between members are open so long.
 MOVED_WAIT_S = 1.0
 
 

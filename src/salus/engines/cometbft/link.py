@@ -32,7 +32,7 @@ _CONNECT_S: Final = 2.0
 _PAUSE_S: Final = 0.1  # Before connecting again; doubled each time, up to
 _PAUSE_S_MAX: Final = 2.0
 _AGAIN_S_MAX: Final = 0.5  # Before asking again for somebody who waits.
-PATIENCE_S: Final = 12.0  # For a ledger process that is started again, to a CometBFT that answers.
+PATIENCE_S: Final = 20.0  # For a ledger process that is started again, to a CometBFT that answers.
 
 Code = Annotated[str, Meta(max_length=64)]
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 FAILURES_MAX = 5
 OPEN_S = 0.5
-OPEN_S_MAX = 5.0
+OPEN_S_MAX = 2.0  # A member that started again should be missed no longer.
 
 
 class Breaker:
