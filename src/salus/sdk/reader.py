@@ -71,28 +71,31 @@ class OpenRead:
         self.expires = expires
         self.height = height
         self._second = second
-        self._missed = False  # Whether a seat said that it is another's.
+        self._missed = False  # Whether a seat said that it is another's,
+        self._is_uneven = False  # and whether seats decided at different heights, when they were asked last.
+        self._again_at: Height = 0  # Where who is asked again decides, or later.
 
     async def ask(self, *, watch: bool = False) -> View:
-        """Ask every seat and check everything. Again where something is missing that may be there in a moment: the
-        committee moved on meanwhile, or a member was away, as one is that starts anew.
+        """Ask every seat and check everything. Again where something is missing that may be there in a moment: seats
+        had not all seen the newest block, the committee moved on meanwhile, or a member that starts anew was away.
 
         Raises:
             PeerRefusalError: keepers refused the request itself, with their code.
             TooFewSeatsError: fewer than `t` seats gave an answer that holds.
         """
+        self._again_at = 0
         for pause_s in AGAIN_S:
             committee = self._gateway.committee(self.wanted.committee)
             try:
                 view = await self._asked(committee, watch)
-                if not view.gaps or not (view.absent or await self._has_moved(committee)):
+                if not view.gaps or not (self._is_uneven or view.absent or await self._has_moved(committee)):
                     return view
             except PeerRefusalError:
                 if not await self._has_moved(committee):
                     raise
             except TooFewSeatsError:
                 pass
-            await asyncio.sleep(0.0 if await self._has_moved(committee) else pause_s)
+            await asyncio.sleep(0.0 if self._is_uneven or await self._has_moved(committee) else pause_s)
         return await self._asked(self._gateway.committee(self.wanted.committee), watch)
 
     async def _has_moved(self, committee: Committee) -> bool:
@@ -102,7 +105,7 @@ class OpenRead:
         return self._gateway.committee(self.wanted.committee) != committee
 
     async def _asked(self, committee: Committee, watch: bool) -> View:
-        findings = Findings()
+        findings, self._is_uneven = Findings(), False
         hearing = Hearing(
             self._gateway,
             self.wanted.committee,
@@ -123,6 +126,8 @@ class OpenRead:
         finally:
             hearing.let_go()
             self._missed = any(_is_not_seated(error) for error in hearing.failures.values())
+        self._is_uneven = len({one.height for one in heard}) > 1
+        self._again_at = max(one.height for one in heard)
         findings.add(checked)
         keys, gaps = checks.keys(findings)
         records, missing = await self._documents(checks.known, keys, committee, findings)
@@ -151,7 +156,7 @@ class OpenRead:
             signature=self._reader.key.sign(to_sign(self.opening)),
             claims=self._reader.claims,
             second=self._second,
-            at_height=self.height,
+            at_height=max(self.height, self._again_at),
             watch=watch,
         )
 
