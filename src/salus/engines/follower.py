@@ -52,6 +52,11 @@ class Follower(LedgerCopy):
         return False
 
     @property
+    def moment(self) -> Snapshot:
+        """The committed moment that it shows."""
+        return self._moment
+
+    @property
     def state(self) -> State:
         """The state after that block, for reading only."""
         return State(self._moment)

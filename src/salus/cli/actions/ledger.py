@@ -178,7 +178,7 @@ def verify_file(receipt: Path, genesis: Path, checkpoint: Path | None = None) ->
         raise NotAGenesisError from None
     shown = _read_receipt(read_file(receipt))
     if isinstance(shown, CometReceipt):
-        return _verified_comet(shown, start, _read_checkpoints(checkpoint))
+        return _verified_comet(shown, start, read_checkpoints(checkpoint))
     body = check_receipt(shown, start)
     return Verified(
         chain=start.chain,
@@ -208,7 +208,13 @@ def _read_receipt(data: bytes) -> Receipt | CometReceipt:
         raise NotAReceiptError from None
 
 
-def _read_checkpoints(path: Path | None) -> tuple[SignedCheckpoint, ...]:
+def read_checkpoints(path: Path | None) -> tuple[SignedCheckpoint, ...]:
+    """The checkpoints in a file that a person named; none where none was.
+
+    Raises:
+        FileError: it cannot be read.
+        NotACheckpointError: it is something else.
+    """
     if path is None:
         return ()
     try:

@@ -1,10 +1,11 @@
-"""`salus ledger show|check, receipt, verify`: what stands on the ledger, and its proof."""
+"""`salus ledger show|check|snapshots|snapshot, receipt, verify`: what stands on the ledger, and its proof."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from salus.cli.commands import snapshots
 from salus.cli.options import AsJson, HomeFolder, with_examples
 from salus.cli.output import Output, OwnStreams, own_screen
 from salus.cli.running import here_only, run
@@ -24,6 +25,7 @@ def add_to(app: typer.Typer) -> None:
     group = typer.Typer(help="What stands on the ledger.", no_args_is_help=True, rich_markup_mode=None)
     group.command(help=with_examples(show.__doc__))(show)
     group.command(help=with_examples(check.__doc__))(check)
+    snapshots.add_to(group)
     app.add_typer(group, name="ledger")
     app.command(help=with_examples(receipt.__doc__))(receipt)
     app.command(help=with_examples(verify.__doc__))(verify)

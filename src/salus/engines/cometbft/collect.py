@@ -202,16 +202,22 @@ async def collect(
         header=header,
         proof=proof,
         entries=entries,
-        since=await _since(rpc, genesis, proof, checkpoints),
+        since=await leading_to(rpc, genesis, proof, checkpoints),
         checkpoints=tuple(checkpoints),
     )
     check_comet_receipt(receipt, genesis)
     return receipt
 
 
-async def _since(
-    rpc: Rpc, genesis: Genesis, proof: LightBlock, checkpoints: Sequence[SignedCheckpoint]
+async def leading_to(
+    rpc: Rpc, genesis: Genesis, proof: LightBlock, checkpoints: Sequence[SignedCheckpoint] = ()
 ) -> tuple[LightBlock, ...]:
+    """The blocks that lead from the genesis, or from the last checkpoint, to one that is to be believed.
+
+    Raises:
+        UnavailableError, UnreadableBlockError: as `light_block`.
+        LightBlockError and others: it does not follow.
+    """
     start = trusted_checkpoint(checkpoints[-1].checkpoint) if checkpoints else trusted_genesis(genesis)
     own: tuple[LightBlock, ...] = ()
     if checkpoints and proof.header.validators != start.next_validators:
