@@ -69,7 +69,7 @@ def test_a_lost_ledger_is_put_back_by_what_a_person_types(own: Shell) -> None:
     code, out, _ = own.run("ledger", "snapshot", "restore", place, "--to", str(ledger), "--member", "mercy")
     assert code == 0
     assert "the one that the members signed" in out
-    assert own.run("doctor")[0] == 0
+    assert own.run("doctor")[:2] == (0, "mercy, st-luke, lakeside, northgate, at rest: all is well.\n")
     assert own.run("ledger", "check", "--member", "mercy")[0] == 0
 
 

@@ -156,7 +156,7 @@ def stage_secrets(
 def staged_public(folder: Path, duty: str) -> bytes | None:
     """The public half of a key that waits; None where none does. Raises KeyFileError where it is damaged."""
     seed = _staged(folder, duty)
-    return None if seed is None else _public(duty, seed)
+    return None if seed is None else public_of(duty, seed)
 
 
 def staged_tls(folder: Path) -> SigningKey | None:
@@ -243,7 +243,8 @@ def _staged(folder: Path, duty: str) -> bytes | None:
         raise KeyFileError(duty=duty) from None
 
 
-def _public(duty: str, seed: bytes) -> bytes:
+def public_of(duty: str, seed: bytes) -> bytes:
+    """The public half of a key for a duty that the ledger names."""
     if duty in KEPT_MS:
         return OpeningKey(seed).public
     return LastingSigningKey(seed).public if duty == "checkpoint" else SigningKey(seed).public

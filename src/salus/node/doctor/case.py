@@ -14,12 +14,10 @@ from salus.core.ids import MemberId
 from salus.engines.cometbft.unit import LEDGER_FOLDER
 from salus.engines.follower import Follower
 from salus.node.folder import is_apart, member_folder, members_here, read_genesis
-from salus.node.keys import Secrets, load_secrets
+from salus.node.keys import KEYS_FOLDER, Secrets, load_secrets
 from salus.node.observing.findings import Finding
 from salus.node.settings import system_clock
 from salus.node.site import Site, read_site
-
-KEYS_FOLDER = "keys"
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -12,15 +12,15 @@ from salus.core.errors import SalusError
 from salus.core.ids import Height
 from salus.engines.cometbft.blocks import LightBlock, address_of
 from salus.engines.cometbft.collect import light_block
-from salus.engines.cometbft.config import EngineSettings, rpc_address
 from salus.engines.cometbft.light import check_votes
 from salus.engines.cometbft.rpc import CometRpc
 from salus.engines.cometbft.supervisor import NoEngineError, find_binary
-from salus.engines.cometbft.unit import ENGINE_FOLDER
+from salus.engines.cometbft.witness import contradict
 from salus.node.doctor.case import Case
 from salus.node.doctor.copies import header_at
 from salus.node.observing.findings import Finding, found
 from salus.node.observing.judging import BEHIND_MAX
+from salus.node.site import host_and_port
 
 VERSIONS = ("0.38.", "0.39.", "0.40.")
 VERSION_S = 5.0
@@ -53,7 +53,7 @@ async def check_engine(case: Case) -> AsyncIterator[Finding]:
     """What the member's running CometBFT says of the others. That it does not answer is `judging.py`'s to say."""
     if not (case.is_apart and case.is_up and case.site is not None and case.ledger is not None):
         return
-    rpc = CometRpc(rpc_address(case.place / ENGINE_FOLDER, EngineSettings(rpc=f"tcp://{case.site.rpc}")))
+    rpc = CometRpc(host_and_port(case.site.rpc))
     try:
         newest = int((await rpc.call("status", 3.0))["sync_info"]["latest_block_height"])
         heights = heights_of_peers(await rpc.call("dump_consensus_state", 3.0))
@@ -67,6 +67,26 @@ async def check_engine(case: Case) -> AsyncIterator[Finding]:
     if block is not None:
         for one in (*of_clock(case, block), *of_root(case, block)):
             yield one
+
+
+async def check_witnesses(case: Case) -> AsyncIterator[Finding]:
+    """Whether other members tell of the same block as this member's engine does, where light clients may ask them."""
+    if not (case.is_apart and case.is_up and case.site is not None):
+        return
+    for address in case.site.light:
+        own, theirs = CometRpc(host_and_port(case.site.rpc)), CometRpc(host_and_port(address))
+        try:
+            newest = int((await theirs.call("status", 3.0))["sync_info"]["latest_block_height"])
+            told = await light_block(theirs, newest)
+            mine = await light_block(own, newest)
+            check_votes(told)
+        except (SalusError, KeyError, TypeError, ValueError):
+            continue  # Away, behind, or no block that anybody signed.
+        finally:
+            own.close()
+            theirs.close()
+        if contradict(mine, told):
+            yield found("ledger.forked", case.member, "ledger", height=newest, address=address)
 
 
 def of_clock(case: Case, block: LightBlock) -> Iterator[Finding]:

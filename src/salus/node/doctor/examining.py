@@ -29,6 +29,7 @@ OPENED: Sequence[Check] = (  # With the member's copy of the ledger open.
     keys.check_node_key,
     copies.check_root,
     copies.check_time,
+    copies.check_snapshots,
     standing.check_membership,
     standing.check_votes,
     standing.check_rules,
@@ -80,8 +81,11 @@ async def examine(
             findings += [one for check in OPENED for one in _made(check, case)]
             findings += wire.check_addresses(case, {} if asked is None else asked.away)
         findings += copies.compare(opened)
+        findings += copies.compare_snapshots(opened)
         for case in opened:
-            findings += await _gathered(case, engine.check_engine(case), wire.check_peers(case))
+            findings += await _gathered(
+                case, engine.check_engine(case), engine.check_witnesses(case), wire.check_peers(case)
+            )
     return Examined(tuple(case.member for case in cases), status is not None, tuple(_sifted(findings)))
 
 

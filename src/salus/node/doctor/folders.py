@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from salus.engines.cometbft.unit import ENGINE_FOLDER, LEDGER_FOLDER, SNAPSHOTS_FOLDER
-from salus.node.doctor.case import KEYS_FOLDER, Case
+from salus.node.doctor.case import Case
 from salus.node.folder import GENESIS_FILE
+from salus.node.keys import KEYS_FOLDER
 from salus.node.observing.findings import Facts, Finding, found
 from salus.node.site import SITE_FILE
 from salus.node.stores import SETTINGS_FILE

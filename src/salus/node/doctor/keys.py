@@ -8,16 +8,15 @@ from pathlib import Path
 from salus.contracts.members.messages import MemberKeys
 from salus.core.errors import SalusError
 from salus.core.ids import DAY_MS
-from salus.crypto.hpke import OpeningKey
-from salus.crypto.signatures import SigningKey
 from salus.engines.cometbft.config import node_id
 from salus.engines.cometbft.unit import ENGINE_FOLDER, LEDGER_FOLDER
-from salus.node.doctor.case import KEYS_FOLDER, Case
-from salus.node.keys import DUTIES, PUBLIC_DUTIES, SECRET_BYTES, STAGED
+from salus.node.doctor.case import Case
+from salus.node.keys import BEFORE, DUTIES, KEYS_FOLDER, PUBLIC_DUTIES, SECRET_BYTES, STAGED, public_of
 from salus.node.observing.findings import Finding, found
+from salus.node.renewing import TLS_AGE_MS_MAX
 
 AGE_DAYS_MAX = 400  # As the alert SalusKeyOld has it.
-_OPENING = ("sealing", "gateway")
+TLS_AGE_DAYS_MAX = TLS_AGE_MS_MAX // DAY_MS + 10  # A gateway that runs has replaced it by then.
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -26,7 +25,8 @@ def check_files(case: Case) -> Iterator[Finding]:
     folder = case.place / KEYS_FOLDER
     if folder.stat().st_mode & _OTHERS:
         yield _open_to_others(case, folder)
-    for path in (*(folder / duty for duty in DUTIES), *sorted((folder / STAGED).glob("*"))):
+    others = sorted([*(folder / STAGED).glob("*"), *(folder / BEFORE).glob("*")])
+    for path in (*(folder / duty for duty in DUTIES), *others):
         duty = path.name
         if not path.is_file():
             yield found("keys.missing", case.member, duty=duty)
@@ -37,8 +37,9 @@ def check_files(case: Case) -> Iterator[Finding]:
         if about.st_size != SECRET_BYTES:
             yield found("keys.damaged", case.member, duty=duty, size_bytes=about.st_size)
         age_days = (case.clock() - int(about.st_mtime * 1000)) // DAY_MS
-        if age_days > AGE_DAYS_MAX:
-            yield found("keys.old", case.member, duty=duty, days=age_days)
+        if path.parent == folder and age_days > (TLS_AGE_DAYS_MAX if duty == "tls" else AGE_DAYS_MAX):
+            code = "keys.old" if duty in PUBLIC_DUTIES else "keys.kek_old"
+            yield found(code, case.member, duty=duty, days=age_days)
 
 
 def check_against_ledger(case: Case) -> Iterator[Finding]:
@@ -93,6 +94,4 @@ def _public(path: Path, duty: str) -> bytes | None:
         seed = path.read_bytes()
     except OSError:
         return None
-    if len(seed) != SECRET_BYTES:
-        return None
-    return OpeningKey(seed).public if duty in _OPENING else SigningKey(seed).public
+    return public_of(duty, seed) if len(seed) == SECRET_BYTES else None

@@ -118,7 +118,7 @@ KINDS: Mapping[str, Kind] = {
     ),
     "keys.not_on_ledger": _error(
         "its key {duty} is not the one that the ledger names",
-        "Restore the right file from a backup, or replace the key on the ledger: salus propose --help",
+        "Restore the right file from a backup. If it is lost, make another: salus rotate {duty} --as {member}",
     ),
     "keys.staged": _warning(
         "its new key {duty} is in force on the ledger and not taken into use", "Restart its processes: they take it."
@@ -127,7 +127,11 @@ KINDS: Mapping[str, Kind] = {
         "its key {duty} does not open {store}", "Restore key and store from the same backup; they belong together."
     ),
     "keys.old": _warning(
-        "its key {duty} is {days} days old", "Replace it while the network runs: salus propose --help"
+        "its key {duty} is {days} days old", "Replace it while everything runs: salus rotate {duty} --as {member}"
+    ),
+    "keys.kek_old": _note(
+        "its key {duty} is {days} days old",
+        "No command replaces it yet: it is replaced when its store is written anew.",
     ),
     "keys.node_missing": _error(
         "its engine's node key is missing or damaged", "Restore engine/config/node_key.json from a backup."
@@ -175,6 +179,21 @@ KINDS: Mapping[str, Kind] = {
     "clock.ahead_of_peers": _error(
         "its clock is {seconds} s ahead of the other members'",
         "Set the clock right: NTP on every member. See: timedatectl",
+    ),
+    "ledger.forked": _error(
+        "of block {height} another member, at {address}, tells otherwise: an attack, or a network that was cut in two",
+        "Stop it, keep a copy of its folder, and speak with the other members before anything else.",
+    ),
+    "snapshot.missing": _warning(
+        "its snapshot of block {height} is missing: nobody can join by it",
+        "See whether the disk has room; the next one is made by itself.",
+    ),
+    "snapshot.damaged": _warning(
+        "its snapshot of block {height} is damaged: {reason}", "Delete it, so that nobody is offered it: rm -r {path}"
+    ),
+    "snapshot.differs": _error(
+        "its snapshot of block {height} is not the one of {other}",
+        "One of them has another state: salus ledger snapshot compare; salus ledger check --member {member}",
     ),
     # How the member stands.
     "member.unknown": _warning(
