@@ -1,18 +1,24 @@
-"""Writes docs/reference/errors.md and findings.md from the code: every stable code, with what it says.
+"""Writes docs/reference from the code: errors.md, findings.md, and operator-api.json.
 
 Run `.venv/bin/python -m tools.make_reference`; a test compares the files with what this gives.
 """
 
 import importlib
+import io
+import json
 import pkgutil
 from pathlib import Path
 
 import salus
 from salus.core.errors import IntegrityError, MalformedError, RefusalError, SalusError, UnavailableError
 from salus.node.observing.findings import KINDS
+from salus.node.observing.logs import Logs
+from salus.node.observing.operating import Operating
+from salus.node.observing.traces import Tracer
 
 FILE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "errors.md"
 FINDINGS = FILE.with_name("findings.md")
+OPERATOR_API = FILE.with_name("operator-api.json")
 FAMILIES: dict[type[SalusError], tuple[str, str]] = {
     RefusalError: ("refused", "the sender asks otherwise"),
     MalformedError: ("malformed", "the sender mends the bytes"),
@@ -77,8 +83,15 @@ def findings_text() -> str:
     return "\n".join(lines) + "\n"
 
 
+def operator_api_text() -> str:
+    """The operator's port as OpenAPI 3.1: the document that each process serves at `/openapi.json`."""
+    document = Operating("ledger", Logs(io.StringIO()), Tracer()).document
+    return json.dumps(document, indent=2) + "\n"
+
+
 if __name__ == "__main__":
     FILE.parent.mkdir(parents=True, exist_ok=True)
     FILE.write_text(text())
     FINDINGS.write_text(findings_text())
-    print(f"wrote {FILE.name}, {FINDINGS.name}")
+    OPERATOR_API.write_text(operator_api_text())
+    print(f"wrote {FILE.name}, {FINDINGS.name}, {OPERATOR_API.name}")

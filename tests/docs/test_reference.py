@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from tools.make_reference import FILE, FINDINGS, error_classes, findings_text, text
+from tools.make_reference import FILE, FINDINGS, OPERATOR_API, error_classes, findings_text, operator_api_text, text
 
 
 def test_the_page_of_error_codes_matches_the_code() -> None:
@@ -11,6 +11,10 @@ def test_the_page_of_error_codes_matches_the_code() -> None:
 
 def test_the_page_of_findings_matches_the_code() -> None:
     assert FINDINGS.read_text() == findings_text(), "run: .venv/bin/python -m tools.make_reference"
+
+
+def test_the_document_of_the_operators_port_matches_the_code() -> None:
+    assert OPERATOR_API.read_text() == operator_api_text(), "run: .venv/bin/python -m tools.make_reference"
 
 
 def test_no_code_is_used_by_two_errors_unless_one_refines_the_other() -> None:

@@ -34,7 +34,7 @@ DATA = Path(os.environ.get("SALUS_TEST_DATA") or Path(__file__).parents[2].paren
 BUNDLE = "synthea-r4-2020/Alfredo_Alaniz_538a9a4e-8437-47d3-8c01-1a17dca8f0be.json.xz"
 ERRORS = Path(__file__).resolve().parents[2] / "docs" / "reference" / "errors.md"
 OF_COMETBFT = b"stopped"  # What its log says at its end.
-PAGES = ("/metrics", "/traces", "/readyz", "/healthz", "/openapi.json")
+PAGES = ("/metrics", "/status", "/traces", "/readyz", "/healthz", "/openapi.json")
 _WORD = re.compile(rb"[A-Za-z0-9_.:/@+=-]+")
 
 

@@ -63,7 +63,7 @@ async def test_a_network_in_one_process_is_ready_and_shows_every_member(
             assert f'salus_height{{member="{member.name}",part="{part}"}}' in text
     assert (await get(shown, "/traces")).json() == {"spans": []}
     paths = (await get(shown, "/openapi.json")).json()["paths"]
-    assert set(paths) == {"/healthz", "/readyz", "/openapi.json", "/metrics", "/traces"}
+    assert set(paths) == {"/healthz", "/readyz", "/openapi.json", "/metrics", "/status", "/traces"}
 
 
 async def test_every_figure_is_of_the_table_and_every_label_is_allowed(here: tuple[Network, Operating, Clock]) -> None:

@@ -29,6 +29,7 @@ Checks = Mapping[str, Callable[[], bool]]
 Look = Callable[[], Awaitable[None]]
 """Finds out what the checks then tell of."""
 
+JSON = "application/json"
 HEAD_BYTES_MAX = 8192
 IDLE_S = 30.0
 GRACE_S = 1.0
@@ -100,7 +101,9 @@ def operator_app(version: str, checks: Checks, offers: Sequence[Offer] = (), loo
     routes = [Route("/healthz", healthz), Route("/readyz", readyz), Route("/openapi.json", openapi)]
     routes += [Route(offer.path, offer.answer) for offer in offers]
     hosts = ["localhost", "127.0.0.1", "[::1]"]  # A page in the operator's browser has another.
-    return Starlette(routes=routes, middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=hosts)])
+    app = Starlette(routes=routes, middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=hosts)])
+    app.router.redirect_slashes = False  # What is not listed is not there.
+    return app
 
 
 def document(version: str, offers: Sequence[Offer] = ()) -> dict[str, Any]:
@@ -113,21 +116,28 @@ def document(version: str, offers: Sequence[Offer] = ()) -> dict[str, Any]:
             "checks": {"type": "object", "additionalProperties": {"type": "boolean"}},
         },
         "required": ["ready", "checks"],
+        "additionalProperties": False,
     }
     paths = {
-        "/healthz": _get("Whether the process turns.", {"200": _told("It does.", "application/json", up)}),
+        "/healthz": _get("Whether the process turns.", {"200": _told("It does.", JSON, up)}),
         "/readyz": _get(
             "What the process still waits for.",
             {
-                "200": _told("Nothing: it serves.", "application/json", ready),
-                "503": _told("Something: the checks that are false.", "application/json", ready),
+                "200": _told("Nothing: it serves.", JSON, ready),
+                "503": _told("Something: the checks that are false.", JSON, ready),
             },
         ),
-        "/openapi.json": _get("This document.", {"200": _told("OpenAPI 3.1.", "application/json", {"type": "object"})}),
+        "/openapi.json": _get("This document.", {"200": _told("OpenAPI 3.1.", JSON, {"type": "object"})}),
     }
     for offer in offers:
         paths[offer.path] = _get(offer.summary, {"200": _told(offer.summary, offer.media_type, dict(offer.schema))})
-    about = "Plain HTTP on the loopback address of the machine that runs a member. Nothing here changes anything."
+    for path in paths.values():
+        path["get"]["responses"]["400"] = _told("The `Host` is not this machine.", "text/plain", {"type": "string"})
+    about = (
+        "Plain HTTP on the loopback address of the machine that runs a member: each of its processes has a port. "
+        "Nothing here changes anything, and nothing tells of a patient. A path that is not listed is answered with "
+        "404, another method than GET or HEAD with 405."
+    )
     return {
         "openapi": "3.1.0",
         "info": {"title": "Salus, for operators", "version": version, "description": about},

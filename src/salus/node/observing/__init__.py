@@ -8,6 +8,7 @@
     figures.py    figures worked out when somebody asks, from what is there
     operating.py  the operator's port of one process
     findings.py   what may be found wrong, each kind with what to do
+    schemas.py    what the port answers, for its OpenAPI document
     asking.py     asks the processes of a folder for their figures
     judging.py    how each part stands by its figures
 

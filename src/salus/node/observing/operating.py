@@ -3,6 +3,7 @@
     /healthz        the process turns
     /readyz         what it still waits for
     /metrics        figures, in Prometheus' text
+    /status         how each part that runs here stands by them, and what is wrong with it
     /traces         the newest spans, oldest first
     /openapi.json   this list
 
@@ -15,6 +16,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -22,9 +24,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from salus.core.errors import UnavailableError
-from salus.node.http.health import Offer, OperatorPort
+from salus.node.http.health import JSON, Offer, OperatorPort, document
 from salus.node.observing.figures import Figures, Sample, Source, Sources, of_log
+from salus.node.observing.judging import Status, judged, read_figures
 from salus.node.observing.logs import Logs, say, say_error
+from salus.node.observing.schemas import STATUS, TRACES
 from salus.node.observing.traces import Tracer
 
 LOOK_EVERY_S = 1.0
@@ -111,6 +115,16 @@ class Operating:
         await self.look()
         return generate_latest(self.registry)
 
+    async def status(self) -> Status:
+        """How each part that runs here stands by its figures."""
+        figures = read_figures((await self.figures()).decode())
+        return judged([whose for whose in figures if whose[0]], figures, {})
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """What may be called here: OpenAPI 3.1."""
+        return document(own_version(), self._offers())
+
     @property
     def port(self) -> int | None:
         """Where it listens, if it does."""
@@ -169,13 +183,17 @@ class Operating:
         async def metrics(_: Request) -> Response:
             return Response(await self.figures(), headers={"content-type": CONTENT_TYPE_LATEST})
 
+        async def status(_: Request) -> JSONResponse:
+            return JSONResponse((await self.status()).as_json)
+
         async def traces(_: Request) -> JSONResponse:
             return JSONResponse({"spans": [span.as_json for span in self.tracer.spans]})
 
-        spans = {"type": "object", "properties": {"spans": {"type": "array", "items": {"type": "object"}}}}
+        of_parts = "How each part that runs here stands by its figures, and what is wrong with it."
         return (
             Offer("/metrics", "Figures, in Prometheus' text format.", "text/plain", metrics),
-            Offer("/traces", "The newest spans of traces, oldest first.", "application/json", traces, spans),
+            Offer("/status", of_parts, JSON, status, STATUS),
+            Offer("/traces", "The newest spans of traces, oldest first.", JSON, traces, TRACES),
         )
 
 
