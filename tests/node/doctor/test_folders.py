@@ -4,6 +4,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 from salus.core.ids import DAY_MS
 from salus.node.doctor import folders
+from salus.node.folder import found, usual_names
 from salus.node.keys import PUBLIC_DUTIES
 from salus.node.observing.findings import KINDS
 from salus.node.settings import system_clock
@@ -19,6 +21,7 @@ from tests.node.doctor.conftest import Codes
 
 Found = Callable[[Path], Codes]
 MERCY = "members/mercy"
+FIRST_LIGHT = Path(__file__).parents[2] / "vectors" / "first_light.tar.xz"
 
 
 def test_a_network_that_is_well_gives_nothing(folder: Path, codes: Found) -> None:
@@ -116,6 +119,17 @@ def test_a_ledger_of_another_format_is_found(folder: Path, codes: Found) -> None
     assert codes(folder) == {("store.format", "mercy")}
 
 
+def test_a_folder_of_the_first_version_is_told_what_becomes_of_it(tmp_path: Path, codes: Found) -> None:
+    with tarfile.open(FIRST_LIGHT) as archive:
+        archive.extractall(tmp_path / "salus", filter="data")
+    assert codes(tmp_path / "salus") == {("network.older", "")}
+    with tarfile.open(FIRST_LIGHT) as archive:
+        archive.extractall(tmp_path / "mixed", filter="data")
+    found(tmp_path / "new", usual_names(2))
+    shutil.copy(tmp_path / "new/genesis", tmp_path / "mixed/genesis")
+    assert ("store.older", "mercy") in codes(tmp_path / "mixed")
+
+
 def test_a_ledger_that_is_gone_is_found(folder: Path, codes: Found) -> None:
     shutil.rmtree(folder / MERCY / "ledger")
     assert codes(folder) == {("store.gone", "mercy")}
@@ -137,8 +151,6 @@ def test_a_ledger_whose_pages_are_damaged_is_found_and_ends_nobody(folder: Path,
 
 
 def test_a_ledger_of_another_network_is_found(folder: Path, codes: Found, tmp_path: Path) -> None:
-    from tests.node.stage import found, usual_names
-
     found(tmp_path / "other", usual_names(4), chain="another")
     shutil.copy(tmp_path / "other/genesis", folder / "genesis")
     assert {code for code, _ in codes(folder)} == {"store.other_network"}

@@ -47,10 +47,13 @@ async def examined(folder: Path) -> "Examined":
     """
     from salus.cli.commands.status import told_by_socket
     from salus.node.doctor.examining import examine
+    from salus.node.first_light import is_of_first_light
     from salus.node.folder import is_apart, read_genesis
     from salus.node.observing.asking import asked
     from salus.node.site import SiteError
 
+    if is_of_first_light(folder):
+        return await examine(folder)
     read_genesis(folder)
     if not is_apart(folder):
         return await examine(folder, status=told_by_socket(folder))
@@ -62,12 +65,13 @@ async def examined(folder: Path) -> "Examined":
 
 def _show(result: "Examined", output: Output) -> None:
     state = "up" if result.is_up else "at rest"
+    members = ", ".join(result.members) or "the folder"
     for one in result.findings:
-        whose = " ".join(filter(None, (one.member, one.part)))
-        output.say(f"{one.severity}: {whose}: {one.what}. [{one.code}]")
+        whose = " ".join(filter(None, (one.severity + ":", one.member, one.part)))
+        output.say(f"{whose.removesuffix(':')}: {one.what}. [{one.code}]")
         output.say(f"    {one.to_do}")
     what = "all is well" if result.is_well else counted(len(result.findings), "finding")
-    output.say(f"{', '.join(result.members)}, {state}: {what}.")
+    output.say(f"{members}, {state}: {what}.")
     findings = [one.as_json for one in result.findings]
     output.result({"well": result.is_well, "up": result.is_up, "members": list(result.members), "findings": findings})
     output.exit_code = 0 if result.is_well else 1

@@ -10,6 +10,7 @@ from salus.core.clock import Clock
 from salus.core.errors import SalusError
 from salus.node.doctor import copies, engine, folders, keys, sealing, standing, stores, wire
 from salus.node.doctor.case import Case, Check, cases_in, with_ledger
+from salus.node.first_light import is_of_first_light
 from salus.node.observing.asking import Asked
 from salus.node.observing.findings import Finding, Severity, found
 from salus.node.observing.judging import Status
@@ -69,6 +70,8 @@ async def examine(
     """
     if asked is not None and asked.is_up:
         status = asked.status
+    if is_of_first_light(folder):
+        return Examined((), False, (found("network.older"),))
     cases = cases_in(folder, is_up=status is not None, clock=clock)
     findings = list(status.wrong if status is not None else ())
     with ExitStack() as stack:

@@ -46,7 +46,8 @@ def check_ledger_file(case: Case) -> Iterator[Finding]:
         with with_ledger(case):
             pass
     except StoreFormatError as error:
-        yield found("store.format", case.member, "ledger", store=LEDGER_FOLDER, **_formats(error))
+        said = [int(error.facts.get(name, 0)) for name in ("found", "expected")]
+        yield _format_finding(case, "ledger", LEDGER_FOLDER, said[0], said[1])
     except OtherNetworkError:
         yield found("store.other_network", case.member, "ledger")
     except StoreCorruptError:
@@ -74,13 +75,11 @@ def check_database(case: Case, name: str) -> Iterator[Finding]:
     except SalusError as error:
         yield found("store.away", case.member, name, store=f"{name}.db", error=error.code)
         return
-    if format_here is None or format_here > formats.FORMAT:
-        yield found(
-            "store.format", case.member, name, store=f"{name}.db", found=format_here or 0, expected=formats.FORMAT
-        )
-    elif not is_sound:
+    if not is_sound:
         yield found("store.corrupt", case.member, name, store=f"{name}.db")
-    elif format_here == formats.FORMAT:
+    elif format_here != formats.FORMAT:
+        yield _format_finding(case, name, f"{name}.db", format_here or 0, formats.FORMAT)
+    else:
         yield from _check_key(case, name)
 
 
@@ -100,9 +99,8 @@ def check_vault(case: Case) -> Iterator[Finding]:
     except SalusError as error:
         yield found("store.away", case.member, "keeper", store="vault", error=error.code)
         return
-    if found_format is not None and not 1 <= found_format <= vault_formats.FORMAT:
-        facts = {"found": found_format, "expected": vault_formats.FORMAT}
-        yield found("store.format", case.member, "keeper", store="vault", **facts)
+    if found_format is not None and found_format != vault_formats.FORMAT:
+        yield _format_finding(case, "keeper", "vault", found_format, vault_formats.FORMAT)
 
 
 @contextmanager
@@ -168,5 +166,6 @@ def _check_key(case: Case, name: str) -> Iterator[Finding]:
         yield found("keys.kek_other", case.member, name, duty=f"{name}-kek", store=f"{name}.db")
 
 
-def _formats(error: SalusError) -> dict[str, int]:
-    return {name: int(error.facts.get(name, 0)) for name in ("found", "expected")}
+def _format_finding(case: Case, part: str, store: str, here: int, expected: int) -> Finding:
+    code = "store.older" if 1 <= here < expected else "store.format"
+    return found(code, case.member, part, store=store, found=here, expected=expected)

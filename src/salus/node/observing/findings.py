@@ -151,6 +151,14 @@ KINDS: Mapping[str, Kind] = {
         "its store {store} has format {found}, and this version reads {expected}",
         "Install the version of Salus that wrote it, or a newer one.",
     ),
+    "store.older": _note(
+        "its store {store} has format {found}; at the next start it becomes {expected}",
+        "Keep a copy of its folder; then start it: salus up",
+    ),
+    "network.older": _note(
+        "the folder is of the first version of Salus; at the next start it becomes one of this version",
+        "Keep a copy of it; then start it: salus up. What was before stays beside it, with the ending .first.",
+    ),
     "store.corrupt": _error(
         "its store {store} is damaged",
         "Stop it and keep a copy of its folder; then restore it, or join anew from a snapshot.",
