@@ -3,8 +3,9 @@
 What its messages may do is for the contracts. Quotas need a whole block and are in `machine.py`.
 """
 
-from dataclasses import dataclass
 from functools import lru_cache
+
+import msgspec
 
 from salus.contracts.cells.messages import Advance, Freeze, Thaw
 from salus.contracts.members.messages import Parameters
@@ -31,8 +32,7 @@ from salus.state.state import State
 _LANE = frozenset((Freeze, Thaw, Advance))
 
 
-@dataclass(frozen=True, slots=True)
-class Submitted:
+class Submitted(msgspec.Struct, frozen=True, gc=False):
     """A transaction that was read, and not yet believed."""
 
     tx_id: Digest

@@ -26,6 +26,7 @@ from salus.engines.cometbft.unit import LedgerUnit, UnitSettings
 from salus.node.attached import Attached, attach
 from salus.node.checkpointing import Checkpointing
 from salus.node.checkpoints import checkpoints_to, is_beyond
+from salus.node.collector import calm_collector
 from salus.node.departing import DEPARTED, DepartedError, departed, departed_and_released
 from salus.node.folder import member_folder, read_genesis
 from salus.node.http.places import Part
@@ -77,7 +78,8 @@ async def run_ledger(begin: Begin, home: Path, member: MemberId, stop: asyncio.E
             show_unit(here, unit)
             async with here.listening(site.ledger_operator):
                 gone = departed_and_released(unit.replica, member)
-                failed = await _until(stop, unit.failed(), gone, validating.turned())
+                with calm_collector():
+                    failed = await _until(stop, unit.failed(), gone, validating.turned())
         if failed is not None or stop.is_set():
             return failed
 
