@@ -29,6 +29,12 @@ TARGETS = {
         "finality_20_p50_ms",
         "finality_20_p95_ms",
         "finality_half_p95_ms",
+        "records_per_s",
+        "first_1000_p95_ms",
+        "grant_p95_ms",
+        "revoke_p95_ms",
+        "return_s",
+        "idle_cpu_percent",
     },
     "joining": {"state_sync_s"},
 }

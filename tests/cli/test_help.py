@@ -14,7 +14,7 @@ from salus.cli.main import main
 from salus.cli.running import parsed
 
 AT_ONCE = {"new", "up", "verify", "doctor", "init", "join"}
-PASSED_ON = {"demo", "drill", "bench"}  # They bring their own help and examples.
+PASSED_ON = {"demo", "drill", "bench", "simulate-scale"}  # They bring their own help and examples.
 
 
 def _commands() -> Iterator[tuple[str, str]]:
@@ -58,18 +58,7 @@ def test_every_command_has_help_with_examples(command: str, capfd: pytest.Captur
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_every_example_is_a_command_line_that_parses(example: str, capfd: pytest.CaptureFixture[str]) -> None:
     words = shlex.split(example.split(" > ")[0])[1:]
-<<<<<<< HEAD
-    if words[0] in (
-        "new",
-        "up",
-        "init",
-        "join",
-        "verify",
-        "doctor",
-    ):  # They act at once; the stories and other tests run them.
-=======
     if words[0] in AT_ONCE or words[1:2] in (["snapshots"], ["snapshot"]):  # The stories and other tests run them.
->>>>>>> c7a90e9 (Let operators list, make, compare, put back and prune snapshots, each with the proof of its root)
         return
     codes: list[int] = []
     job = parsed(lambda: codes.append(main(words)))

@@ -97,7 +97,7 @@ async def _until_up(folder: Path, members: list[MemberId], supervisor: Superviso
         waited = [
             (name, address)
             for name, address in waited
-            if not _has_left(supervisor, name) and not await _listens(*host_and_port(address))
+            if not _has_left(supervisor, name) and not await listens(*host_and_port(address))
         ]
         await asyncio.sleep(LOOK_EVERY_S)
     return [name for name in members if not _has_left(supervisor, name)]
@@ -107,7 +107,8 @@ def _has_left(supervisor: Supervisor, member: MemberId) -> bool:
     return supervisor.running[f"{LEDGER}-{member}"].exit_code == DEPARTED
 
 
-async def _listens(host: str, port: int) -> bool:
+async def listens(host: str, port: int) -> bool:
+    """Whether somebody can be reached there."""
     try:
         _, writer = await asyncio.open_connection(host, port)
     except OSError:

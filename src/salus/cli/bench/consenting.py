@@ -9,13 +9,16 @@ import asyncio
 import os
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from salus.cli.bench.figures import RUNS_MIN, Figure, Options, Outcome, Stopwatch, at_most, median_ms, percentiles
 from salus.cli.bench.stage import Patient, Stage, everything, stage
 from salus.core.wire import replace
 from salus.crypto.hpke import OpeningKey, seal
-from salus.node.member import Member
+from salus.node.gateway_side import GatewaySide
+from salus.node.hosted import Hosted
+from salus.node.network import Network
 from salus.sdk import consent
 from salus.sdk.reader import Reader
 from salus.sdk.wallet import Wallet
@@ -42,20 +45,34 @@ def measure(options: Options) -> Outcome:
 async def _measure(folder: Path | None, runs: int) -> Outcome:
     grant, revoke = Stopwatch(), Stopwatch()
     async with stage(folder) as scene:
-        author, member, *_ = scene.network.members
-        patient, reader = await scene.patient(), await scene.reader(member)
-        await scene.seal(author, scene.documents(patient.subject, 1))
-        shut, opened = patient.wallet, replace(patient.wallet, rules=everything(member.name))
-        for _ in range(runs + _WARM_UP):
-            await _turn(scene, patient, reader, (shut, opened), grant, revoke)
+        await turns(scene, runs, grant, revoke, partial(_check_vaults, scene))
         floors = _floors(scene.folder.parent)
-    laps = slice(_WARM_UP, None)
-    figures: dict[str, Figure] = percentiles("grant", grant.samples_ms[laps])
-    return Outcome(NAME, figures | percentiles("revoke", revoke.samples_ms[laps]), TARGETS, floors)
+    figures: dict[str, Figure] = percentiles("grant", grant.samples_ms)
+    return Outcome(NAME, figures | percentiles("revoke", revoke.samples_ms), TARGETS, floors)
+
+
+async def turns(
+    scene: Stage[Hosted],
+    runs: int,
+    grant: Stopwatch,
+    revoke: Stopwatch,
+    check: Callable[[GatewaySide], None] | None = None,
+) -> None:
+    """So many grants and revocations in turn, after some to warm up; `check` looks closer after each of the latter."""
+    author, member, *_ = scene.network.members
+    patient, reader = await scene.patient(), await scene.reader(member)
+    await scene.seal(author, scene.documents(patient.subject, 1))
+    wallets = patient.wallet, replace(patient.wallet, rules=everything(member.name))
+    for _ in range(runs + _WARM_UP):
+        await _turn(scene, patient, reader, wallets, grant, revoke)
+        if check is not None:
+            check(member)
+    for watch in (grant, revoke):
+        del watch.samples_ms[:_WARM_UP]
 
 
 async def _turn(
-    scene: Stage,
+    scene: Stage[Hosted],
     patient: Patient,
     reader: Reader,
     wallets: tuple[Wallet, Wallet],
@@ -74,10 +91,9 @@ async def _turn(
         unified = await reading.read()
     assert unified.view.answered == len(scene.network.members), "A seat did not answer."
     assert unified.view.records == [], "The revocation does not hold everywhere."
-    _check_vaults(scene, member)
 
 
-def _check_vaults(scene: Stage, reading: Member) -> None:
+def _check_vaults(scene: Stage[Network], reading: GatewaySide) -> None:
     """No vault may serve what was open before."""
     for member in scene.network.members:
         permitted = member.keeper.answers.permitted.values()

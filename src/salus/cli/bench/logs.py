@@ -20,6 +20,7 @@ from salus.keeper.access_log import row_of
 from salus.keeper.messages import LogEntry, log_entry_digest
 from salus.keeper.store import LOG, SubjectStore, sqlite_engine, upsert
 from salus.node.keys import load_secrets
+from salus.node.network import Network
 from salus.node.settings import system_clock
 from salus.sdk.patient_log import read_log
 
@@ -59,7 +60,7 @@ async def _measure(folder: Path | None, short: bool) -> Outcome:
     return Outcome(NAME, figures, TARGETS, floors)
 
 
-async def _read(scene: Stage, patient: Patient, count: int, runs: int, name: str) -> Figures:
+async def _read(scene: Stage[Network], patient: Patient, count: int, runs: int, name: str) -> Figures:
     gateway = scene.network.members[0].gateway
     watch = Stopwatch()
     for _ in range(runs + _WARM_UP):
@@ -72,7 +73,7 @@ async def _read(scene: Stage, patient: Patient, count: int, runs: int, name: str
     return percentiles(name, watch.samples_ms[_WARM_UP:])
 
 
-def _bare(scene: Stage, patient: Patient) -> float:
+def _bare(scene: Stage[Network], patient: Patient) -> float:
     logs = [member.keeper.log for member in scene.network.members]
 
     def work() -> None:

@@ -17,7 +17,9 @@ from salus.contracts.records.header import Header
 from salus.core.ids import ChainId
 from salus.core.wire import reopen
 from salus.crypto.documents import open_chunks
-from salus.node.member import Member
+from salus.node.gateway_side import GatewaySide
+from salus.node.hosted import Hosted
+from salus.node.network import Network
 
 NAME = "read"
 TARGETS = {
@@ -40,14 +42,14 @@ async def _measure(folder: Path | None, short: bool) -> Outcome:
     floors: dict[str, Figure] = {}
     async with stage(folder) as scene:
         for name, size in (("100", 10 if short else 100), ("1000", 100 if short else 1000)):
-            patient = await _patient_of(scene, size)
-            figures |= await _read(scene, patient, size, runs, name)
+            patient = await patient_of(scene, size)
+            figures |= await read_times(scene, patient, size, runs, name)
             floors[f"bare_{name}_p50_ms"] = median_ms(partial(_open, _bare(scene, patient)), _FLOOR_RUNS)
     figures["floor_ratio_1000"] = round(float(figures["first_1000_p50_ms"]) / float(floors["bare_1000_p50_ms"]), 1)
     return Outcome(NAME, figures, TARGETS, floors)
 
 
-async def _patient_of(scene: Stage, foreign: int) -> Patient:
+async def patient_of(scene: Stage[Hosted], foreign: int) -> Patient:
     """A patient with this many records of others than the reader's member, and a third as many of its own."""
     reading, *others = scene.network.members
     patient = await scene.patient(everything(reading.name))
@@ -59,7 +61,8 @@ async def _patient_of(scene: Stage, foreign: int) -> Patient:
     return patient
 
 
-async def _read(scene: Stage, patient: Patient, foreign: int, runs: int, name: str) -> dict[str, Figure]:
+async def read_times(scene: Stage[Hosted], patient: Patient, foreign: int, runs: int, name: str) -> dict[str, Figure]:
+    """How long such a view takes, by a fresh request and again on the open one."""
     member = scene.network.members[0]
     reader = await scene.reader(member)
     first, again = Stopwatch(), Stopwatch()
@@ -81,13 +84,13 @@ async def _read(scene: Stage, patient: Patient, foreign: int, runs: int, name: s
 Blob = tuple[bytes, bytes, tuple[bytes, ...], Header]  # Key, context, ciphertext, header.
 
 
-def _bare(scene: Stage, patient: Patient) -> list[Blob]:
+def _bare(scene: Stage[Network], patient: Patient) -> list[Blob]:
     """All that is needed to open every record of the patient, from the stores of their authors."""
     chain = scene.network.genesis.chain
     return [blob for member in scene.network.members for blob in _bare_of(member, patient, chain)]
 
 
-def _bare_of(member: Member, patient: Patient, chain: ChainId) -> list[Blob]:
+def _bare_of(member: GatewaySide, patient: Patient, chain: ChainId) -> list[Blob]:
     blobs: list[Blob] = []
     for batch_id, entries in member.store.own_of_subject(patient.subject):
         for entry in entries:

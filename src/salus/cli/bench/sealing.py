@@ -59,7 +59,7 @@ def measure(options: Options) -> Outcome:
         worked = _cpu_s()
         report = asyncio.run(_imported(Path(name) / "network", charts))
         worked = _cpu_s() - worked
-        bare_per_s, bare_cpu_us = _bare(charts, min(report.records_sealed, _FLOOR_DOCUMENTS))
+        bare_per_s, bare_cpu_us = bare(charts, min(report.records_sealed, _FLOOR_DOCUMENTS))
     assert report.is_whole, "Something was not taken in."
     rate = round(report.sealed_per_s)
     figures: dict[str, Figure] = {
@@ -138,7 +138,7 @@ async def _imported(place: Path, charts: Path) -> ImportReport:
         return await import_folder(home, charts)
 
 
-def _bare(charts: Path, wanted: int) -> tuple[int, float]:
+def bare(charts: Path, wanted: int) -> tuple[int, float]:
     """Documents that one core parses, encrypts and hashes in a second; and how much of the core each takes, in µs."""
     gc.collect()
     done, began, worked = 0, time.perf_counter(), time.process_time()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import cycle, islice
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from salus.cli import sample
 from salus.contracts.consent import ClearRule, Effect, PolicySet, seal_facts
@@ -21,7 +22,8 @@ from salus.core.wire import replace
 from salus.fhir.document import Document
 from salus.fhir.folder import read_folder
 from salus.node.folder import found, usual_names
-from salus.node.member import Member
+from salus.node.gateway_side import GatewaySide
+from salus.node.hosted import Hosted
 from salus.node.network import Network
 from salus.node.settings import Settings
 from salus.sdk import consent
@@ -56,11 +58,14 @@ class Patient:
         return Wanted(self.wallet.subject, self.wallet.committee, TREAT)
 
 
-@dataclass(slots=True)
-class Stage:
-    """A running network, and the folder it lies in."""
+Net = TypeVar("Net", bound=Hosted, covariant=True)
 
-    network: Network
+
+@dataclass(slots=True)
+class Stage(Generic[Net]):
+    """A running network, of whole members or of gateways alone, and the folder it lies in."""
+
+    network: Net
     folder: Path
     sources: int = 0
 
@@ -79,7 +84,7 @@ class Stage:
             await member.desk.keep(LinkPackage(link=link, policy=policy), local=wallet.subject.hex())
         return Patient(wallet, policy)
 
-    async def reader(self, member: Member) -> Reader:
+    async def reader(self, member: GatewaySide) -> Reader:
         """A clinician of a member."""
         return reader_of(await employ(member.gateway, "clinician", ("clinician",)))
 
@@ -90,7 +95,7 @@ class Stage:
         self.sources += count
         return [replaced(document, subject, f"bench/{number}") for document, number in zip(chosen, fresh, strict=True)]
 
-    async def seal(self, member: Member, documents: Sequence[NewDocument]) -> list[RecordId]:
+    async def seal(self, member: GatewaySide, documents: Sequence[NewDocument]) -> list[RecordId]:
         """Seal documents in full batches and what remains."""
         records: list[RecordId] = []
         for start in range(0, len(documents), LEAVES_PER_BATCH):
@@ -160,14 +165,14 @@ def ground(folder: Path | None = None) -> Iterator[Path]:
 
 
 @asynccontextmanager
-async def running(place: Path) -> AsyncIterator[Stage]:
+async def running(place: Path) -> AsyncIterator[Stage[Network]]:
     """The network that lies there."""
     async with Network(place, Settings()) as network:
         yield Stage(network, place)
 
 
 @asynccontextmanager
-async def stage(folder: Path | None = None) -> AsyncIterator[Stage]:
+async def stage(folder: Path | None = None) -> AsyncIterator[Stage[Network]]:
     """A fresh network, running; gone afterwards."""
     with ground(folder) as place:
         async with running(place) as scene:

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from salus.cli.bench.figures import Figure, Options, Outcome, at_least, at_most, percentile
+from salus.cli.bench.figures import RUNS_MIN, Figure, Options, Outcome, at_least, at_most, percentile
 from salus.cli.bench.network.floor import kvstores
 from salus.cli.bench.network.load import Load, Network, at_rate, saturated
 from salus.cli.bench.network.ordering import ledgers
+from salus.cli.bench.network.whole import consented, idled, returned, sealed, viewed, whole
 from salus.engines.cometbft.supervisor import OUR_MAIN, STOCK, find_named
 
 NAME = "network"
@@ -26,6 +27,12 @@ TARGETS = {
     "finality_20_p50_ms": at_most(60),
     "finality_20_p95_ms": at_most(160),
     "finality_half_p95_ms": at_most(200),
+    "records_per_s": at_least(2_000),
+    "first_1000_p95_ms": at_most(400),
+    "grant_p95_ms": at_most(350),
+    "revoke_p95_ms": at_most(350),
+    "return_s": at_most(10),
+    "idle_cpu_percent": at_most(15),
 }
 QUIET_PER_S = 20
 
@@ -42,9 +49,15 @@ class Sizes:
     rounds: int = 3
     quiet_s: int = 15
     half_s: int = 8
+    patients: int = 40
+    records: int = 1_000
+    runs: int = RUNS_MIN
+    idle_s: int = 20
 
 
-SHORT = Sizes(callers=16, warm_txs=16, round_txs=64, rounds=1, quiet_s=1, half_s=1)
+SHORT = Sizes(
+    callers=16, warm_txs=16, round_txs=64, rounds=1, quiet_s=1, half_s=1, patients=1, records=10, runs=2, idle_s=1
+)
 
 
 def measure(options: Options) -> Outcome:
@@ -60,7 +73,28 @@ async def _measure(folder: Path | None, sizes: Sizes) -> Outcome:
             more, bare = await _ordered(Path(name) / binary, find_named(binary), sizes, quiet=binary == OUR_MAIN)
             figures |= {prefix + key: value for key, value in more.items()}
             floors |= {prefix + key: value for key, value in bare.items()}
+        more, bare = await _felt(Path(name) / "whole", sizes)
+    figures |= more
+    floors |= bare
     return Outcome(NAME, figures, TARGETS, floors)
+
+
+async def _felt(place: Path, sizes: Sizes) -> tuple[Figures, Figures]:
+    """What people and operators see of a whole network."""
+    charts = made(place / "charts")
+    async with whole(place / "network") as network:
+        figures = await idled(network, sizes.idle_s)
+        more, floors = await sealed(network, charts, sizes.patients)
+        figures |= more
+        figures |= await consented(network, sizes.runs)
+        figures |= await viewed(network, sizes.records, sizes.runs)
+        return figures | await returned(network), floors
+
+
+def made(folder: Path) -> Path:
+    """A folder that is there."""
+    folder.mkdir(parents=True)
+    return folder
 
 
 async def _ordered(place: Path, binary: Path, sizes: Sizes, *, quiet: bool) -> tuple[Figures, Figures]:

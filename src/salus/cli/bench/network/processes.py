@@ -28,11 +28,7 @@ class Running:
     @property
     def pids(self) -> list[int]:
         """Its own, then those of its children."""
-        try:
-            children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
-        except OSError:
-            children = ""
-        return [self.process.pid, *map(int, children.split())]
+        return [self.process.pid, *children_of(self.process.pid)]
 
     def kill(self) -> None:
         """End it and all that it started, at once."""
@@ -68,13 +64,21 @@ async def started(
         await process.wait()
 
 
-async def until(done: Callable[[], Awaitable[bool]], running: Sequence[Running], timeout_s: float = STARTED_S) -> None:
-    """Wait for something, as long as all these processes run."""
-    async with asyncio.timeout(timeout_s):
+async def until(done: Callable[[], Awaitable[bool]], running: Sequence[Running] = ()) -> None:
+    """Wait for something, but not for ever, and only as long as all these processes run."""
+    async with asyncio.timeout(STARTED_S):
         while not await done():
             for one in running:
                 assert one.process.returncode is None, one.log.read_text()[-_NAME_BYTES:]
             await asyncio.sleep(_LOOK_S)
+
+
+def children_of(pid: int) -> list[int]:
+    """Of a process that may have ended."""
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
 
 
 def processor_s(pids: Sequence[int]) -> float:
