@@ -164,3 +164,40 @@ async def test_a_failure_hangs_up_on_everybody_and_is_told(tmp_path: Path, sent:
     writer.close()
     other_writer.close()
     await server.stop()
+
+
+@pytest.mark.parametrize("said", [{"result": 1}, [{"result": 1}], []])
+async def test_many_calls_that_are_not_all_answered_are_away(tmp_path: Path, said: object) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asked(reader)
+        writer.write(http(json.dumps(said).encode()))
+
+    async with serving(tmp_path, serve) as rpc:
+        with pytest.raises(EngineAwayError):
+            await rpc.call_many("broadcast_tx_async", [{"tx": "AA=="}, {"tx": "AQ=="}])
+
+
+async def test_one_error_for_many_calls_is_told(tmp_path: Path) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asked(reader)
+        writer.write(http(json.dumps({"error": {"message": "no", "data": "too many"}}).encode()))
+
+    async with serving(tmp_path, serve) as rpc:
+        with pytest.raises(EngineSaidError) as caught:
+            await rpc.call_many("broadcast_tx_async", [{"tx": "AA=="}])
+        assert "too many" in caught.value.said
+
+
+async def test_each_of_many_calls_has_its_own_answer(tmp_path: Path) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        calls = json.loads(await asked(reader))
+        assert [call["params"]["tx"] for call in calls] == ["AA==", "AQ=="]
+        assert len({call["id"] for call in calls}) == 2
+        said = [{"id": 0, "result": {"code": 0}}, {"id": 1, "error": {"message": "no", "data": "full"}}]
+        writer.write(http(json.dumps(said).encode()))
+
+    async with serving(tmp_path, serve) as rpc:
+        taken, refused = await rpc.call_many("broadcast_tx_async", [{"tx": "AA=="}, {"tx": "AQ=="}])
+        assert taken == {"code": 0}
+        assert isinstance(refused, EngineSaidError)
+        assert "full" in refused.said

@@ -18,9 +18,9 @@ from salus.engines.cometbft.rpc import EngineAwayError, EngineSaidError
 BATCH_TXS_MAX: Final = 128
 _BATCH_BYTES_MAX: Final = MIB_BYTES  # In base64 well within what CometBFT's RPC takes as one request.
 _AT_ONCE: Final = 2  # Calls under way: while CometBFT reads one, the next gathers.
-_PAUSE_S: Final = 0.05  # Before the second attempt; doubled each time, up to
+PAUSE_S: Final = 0.05  # Before the second attempt; doubled each time, up to
 _PAUSE_S_MAX: Final = 1.0
-_AGAIN_S: Final = 3.0  # After so long without a block that holds it, hand it over again.
+AGAIN_S: Final = 3.0  # After so long without a block that holds it, hand it over again.
 _IN_CACHE: Final = "tx already exists in cache"
 
 
@@ -33,15 +33,17 @@ class Rpc(Protocol):
 
 @dataclass(slots=True)
 class _Offer:
-    pause_s: float = _PAUSE_S
+    pause_s: float
     due: asyncio.TimerHandle | None = None  # When it is handed over again.
 
 
 class Handing:
     """Hands transactions to one CometBFT until they are withdrawn. For one event loop."""
 
-    def __init__(self, rpc: Rpc) -> None:
+    def __init__(self, rpc: Rpc, pause_s: float = PAUSE_S, again_s: float = AGAIN_S) -> None:
         self._rpc = rpc
+        self._pause_s = pause_s
+        self._again_s = again_s
         self._offers: dict[bytes, _Offer] = {}
         self._due: deque[bytes] = deque()
         self._some = asyncio.Event()
@@ -51,7 +53,7 @@ class Handing:
         """Hand a transaction over, and again, until `withdraw`."""
         if not self._tasks:
             self._tasks = [asyncio.create_task(self._hand_over()) for _ in range(_AT_ONCE)]
-        offer = self._offers[tx] = _Offer()
+        offer = self._offers[tx] = _Offer(self._pause_s)
         self._put(tx, offer)
 
     def withdraw(self, tx: bytes) -> None:
@@ -123,4 +125,4 @@ class Handing:
         if isinstance(answer, EngineSaidError) and _IN_CACHE not in answer.said:
             self.put_off(tx)
         elif offer.due is None:  # Else the check has put it off already.
-            self._later(tx, offer, _AGAIN_S)
+            self._later(tx, offer, self._again_s)
