@@ -1,12 +1,13 @@
 """CometBFT's built-in kvstore on four validators with our settings: what the ordering engine alone could do.
 
 No signature, no rule, no tree and no store stands behind it, and no process of ours. It gets as many bytes from as
-many callers, through the client by which our ledger process hands transactions over.
+many callers in two ways: with one call to CometBFT for each transaction, as its clients do, and many with one call, as
+our ledger process does.
 """
 
 import asyncio
 import os
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
@@ -28,8 +29,8 @@ _LOOK_S = 0.005
 
 
 @asynccontextmanager
-async def kvstores(folder: Path, binary: Path) -> AsyncIterator[Network]:
-    """Four validators of a new chain, once all of them order."""
+async def kvstores(folder: Path, binary: Path) -> AsyncIterator[tuple[Network, Network]]:
+    """Four validators of a new chain, once all of them order: called for each transaction, and for many at once."""
     names = usual_names(MEMBERS)
     genesis = found_apart(folder, names, chain=CHAIN)
     async with AsyncExitStack() as stack:
@@ -52,7 +53,9 @@ async def kvstores(folder: Path, binary: Path) -> AsyncIterator[Network]:
         handings = [Handing(rpc) for rpc in rpcs]
         for handing in handings:
             stack.push_async_callback(handing.stop)
-        yield Network([_way(handing, blocks) for handing in handings], {"engine": [one.process.pid for one in running]})
+        pids = {"engine": [one.process.pid for one in running]}
+        by_one = Network([_way(rpc, blocks) for rpc in rpcs], pids)
+        yield by_one, Network([_many(handing, blocks) for handing in handings], pids)
 
 
 class Blocks:
@@ -87,7 +90,19 @@ class Blocks:
             height += 1
 
 
-def _way(handing: Handing, blocks: Blocks) -> Way:
+def _way(rpc: CometRpc, blocks: Blocks) -> Way:
+    async def submit(tx: bytes) -> bool:
+        final = blocks.wait_for(tx)
+        said = await rpc.call("broadcast_tx_sync", tx=b64encode(tx).decode())
+        if said["code"] != 0:
+            return False
+        await final
+        return True
+
+    return Way(submit, _pairs())
+
+
+def _many(handing: Handing, blocks: Blocks) -> Way:
     async def submit(tx: bytes) -> bool:
         final = blocks.wait_for(tx)
         handing.offer(tx)

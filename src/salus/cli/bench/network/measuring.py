@@ -7,7 +7,7 @@ that of all processes of four members, and does not depend on who else wants the
 
 import asyncio
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +43,7 @@ Figures = dict[str, Figure]
 class Sizes:
     """How much of what."""
 
-    callers: int = 1_000
+    callers: int = 2_000
     warm_txs: int = 2_000
     round_txs: int = 4_000
     rounds: int = 3
@@ -98,15 +98,17 @@ def made(folder: Path) -> Path:
 
 
 async def _ordered(place: Path, binary: Path, sizes: Sizes, *, quiet: bool) -> tuple[Figures, Figures]:
-    """Both networks on one binary: saturated in turn, then ours at two rates."""
+    """Our network and kvstores on one binary: saturated in turn, then ours at two rates."""
     async with AsyncExitStack() as stack:
         ours = await stack.enter_async_context(ledgers(place / "ours", binary))
-        bare = await stack.enter_async_context(kvstores(place / "kvstore", binary))
-        ours_loads, bare_loads = await _in_turn(ours, bare, sizes)
-        figures, floors = _rates("", ours_loads), _rates("kvstore_", bare_loads)
-        pairs = zip(ours_loads, bare_loads, strict=True)
-        figures["kvstore_ratio"] = round(median(own.per_s / floor.per_s for own, floor in pairs), 3)
-        figures["kvstore_cpu_ratio"] = round(_cpu_s(bare_loads) / _cpu_s(ours_loads), 3)
+        bare, batched = await stack.enter_async_context(kvstores(place / "kvstore", binary))
+        ours_loads, bare_loads, batched_loads = await _in_turn((ours, bare, batched), sizes)
+        figures = _rates("", ours_loads)
+        floors = _rates("kvstore_", bare_loads) | _rates("kvstore_batched_", batched_loads)
+        for name, loads in (("kvstore", bare_loads), ("kvstore_batched", batched_loads)):
+            pairs = zip(ours_loads, loads, strict=True)
+            figures[f"{name}_ratio"] = round(median(own.per_s / floor.per_s for own, floor in pairs), 3)
+            figures[f"{name}_cpu_ratio"] = round(_cpu_s(loads) / _cpu_s(ours_loads), 3)
         if quiet:
             half_per_s = median(load.per_s for load in ours_loads) / 2
             figures |= await _finality("finality_20", ours, QUIET_PER_S, sizes.quiet_s)
@@ -115,12 +117,12 @@ async def _ordered(place: Path, binary: Path, sizes: Sizes, *, quiet: bool) -> t
     return figures, floors
 
 
-async def _in_turn(ours: Network, bare: Network, sizes: Sizes) -> tuple[list[Load], list[Load]]:
-    loads: tuple[list[Load], list[Load]] = [], []
-    for network in (ours, bare):
+async def _in_turn(networks: Sequence[Network], sizes: Sizes) -> list[list[Load]]:
+    loads: list[list[Load]] = [[] for _ in networks]
+    for network in networks:
         await saturated(network, sizes.callers, sizes.warm_txs)
     for _ in range(sizes.rounds):
-        for network, found in zip((ours, bare), loads, strict=True):
+        for network, found in zip(networks, loads, strict=True):
             found.append(await saturated(network, sizes.callers, sizes.round_txs))
     return loads
 
