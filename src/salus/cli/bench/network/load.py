@@ -20,6 +20,7 @@ from salus.node.settings import system_clock
 Submit = Callable[[bytes], Awaitable[bool]]
 """Hands a transaction over and waits until it is final; whether it was accepted."""
 
+ROUND_S_MAX = 10.0
 TX_BYTES = 400  # Of a member with a name of seven letters; a letter more or less is a byte.
 
 
@@ -97,17 +98,21 @@ class Load:
 
 
 async def saturated(network: Network, callers: int, txs: int) -> Load:
-    """So many transactions in all, by callers of whom each submits its next once the last one is final."""
+    """So many transactions in all, by callers of whom each submits its next once the last one is final.
+
+    Fewer where the time is up first: then each caller waits for its last one.
+    """
     lines = [iter(list(islice(way.txs, txs // len(network.ways)))) for way in network.ways]
     load = Load()
 
-    async def calls(submit: Submit, line: Iterator[bytes]) -> None:
-        for tx in line:
+    async def calls(submit: Submit, line: Iterator[bytes], until: float) -> None:
+        while time.perf_counter() < until and (tx := next(line, None)) is not None:
             await load.call(submit, tx)
 
     with load.timed(network):
         each = [(way.submit, line) for way, line in zip(network.ways, lines, strict=True)]
-        await asyncio.gather(*(calls(*each[number % len(each)]) for number in range(callers)))
+        until = time.perf_counter() + ROUND_S_MAX
+        await asyncio.gather(*(calls(*each[number % len(each)], until) for number in range(callers)))
     return load
 
 
