@@ -56,10 +56,11 @@ def measure(options: Options) -> Outcome:
     """Takes minutes: four members get the entries onto their disks first."""
     entries = ENTRIES_SHORT if options.short else ENTRIES
     with tempfile.TemporaryDirectory(prefix="salus-bench-", dir=options.folder) as name:
-        return asyncio.run(_measure(Path(name), entries))
+        return asyncio.run(joined(Path(name), entries))
 
 
-async def _measure(place: Path, entries: int) -> Outcome:
+async def joined(place: Path, entries: int) -> Outcome:
+    """As `measure`, in a folder."""
     four, names = place / "four", usual_names(MEMBERS)
     with LmdbStore(place / "entries") as store:
         fill(store, 0, entries)

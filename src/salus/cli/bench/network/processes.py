@@ -64,9 +64,11 @@ async def started(
         await process.wait()
 
 
-async def until(done: Callable[[], Awaitable[bool]], running: Sequence[Running] = ()) -> None:
+async def until(
+    done: Callable[[], Awaitable[bool]], running: Sequence[Running] = (), timeout_s: float = STARTED_S
+) -> None:
     """Wait for something, but not for ever, and only as long as all these processes run."""
-    async with asyncio.timeout(STARTED_S):
+    async with asyncio.timeout(timeout_s):
         while not await done():
             for one in running:
                 assert one.process.returncode is None, one.log.read_text()[-_NAME_BYTES:]

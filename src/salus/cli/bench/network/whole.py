@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from salus.cli import sample
-from salus.cli.apart import GATEWAY, RUN_FOLDER, listens, programs_of
+from salus.cli.apart import GATEWAY, listens, programs_of
 from salus.cli.bench import consenting, reading, sealing
 from salus.cli.bench.figures import Figure, Stopwatch, percentiles
 from salus.cli.bench.network.processes import children_of, processor_s, until
@@ -24,6 +24,7 @@ from salus.cli.bench.stage import Stage
 from salus.cli.home import Home, found_home
 from salus.cli.importing import import_folder
 from salus.cli.operated import LOGS_FOLDER
+from salus.cli.socket import RUN_FOLDER
 from salus.core.errors import SalusError
 from salus.core.ids import MemberId
 from salus.engines.cometbft.link import LINK_SOCKET, LinkEngine, Status
