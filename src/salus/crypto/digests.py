@@ -29,10 +29,11 @@ def digest(data: bytes) -> Digest:
 
 def tagged(tag: str, *parts: bytes) -> Digest:
     """SHA-256 of parts for one purpose: length (2 bytes) and tag, then length (8 bytes) and bytes of every part."""
-    joined = _beginning(tag)
+    hasher = sha256(_beginning(tag))
     for part in parts:
-        joined += len(part).to_bytes(8, "big") + part
-    return sha256(joined).digest()
+        hasher.update(len(part).to_bytes(8, "big"))
+        hasher.update(part)  # Not joined first: a part may be a whole deposit.
+    return hasher.digest()
 
 
 @cache
