@@ -1,6 +1,7 @@
 """Sealing what an import found: batches across patients, several in flight, nothing twice.
 
-Documents of one member gather until there are 1,024 of them, or the first has waited two seconds, or they are large.
+Documents of one member gather until there are 1,024 of them, or they are large, or the first has waited two seconds
+and there is room for one more batch in flight.
 Before that they are compared with what was sealed of the same source: the same bytes are left alone, other bytes
 supersede. Two versions of one source never travel in one batch: the first must be final to be superseded.
 """
@@ -22,6 +23,7 @@ from salus.sdk.errors import NothingToSealError
 
 BATCH_BYTES_MAX = 24 * MIB_BYTES  # Beyond it a batch goes with fewer documents.
 WAIT_S_MAX = 2.0
+LOOK_AGAIN_S = 0.1  # For room, once a batch has waited long enough.
 IN_FLIGHT = 4  # Batches, over all members: one waits for disks while another is encrypted.
 
 Source = tuple[SubjectId, str]
@@ -112,6 +114,10 @@ class Batches:
             line.timer = asyncio.get_running_loop().call_later(WAIT_S_MAX, self._overdue, line)
 
     def _overdue(self, line: _Line) -> None:
+        """Seal what has waited long enough; where too many batches are in flight, it fills up meanwhile."""
+        if self._room.locked():
+            line.timer = asyncio.get_running_loop().call_later(LOOK_AGAIN_S, self._overdue, line)
+            return
         line.timer = None
         task = asyncio.get_running_loop().create_task(self._launch(line))
         line.sealing.add(task)

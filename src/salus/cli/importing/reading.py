@@ -32,6 +32,7 @@ _PACKED_RATIO = 12  # What `.xz` and `.gz` save on FHIR, roughly.
 class Readers:
     """Who reads files, and what they do with one."""
 
+    seen: Survey
     pool: Executor
     prepare: Callable[[File], bytes]
 
@@ -53,26 +54,33 @@ def readers(seen: Survey, hands: Hands) -> Iterator[Readers]:
     """Who reads these files, until the end of the block; where it is worth workers, they are lent to the `hands`."""
     if sum(_unpacked_bytes(file.path) for file in seen.files) < _POOL_PAYS_BYTES:
         with ThreadPoolExecutor(1, "import") as thread:
-            yield Readers(thread, partial(worker.prepared, seen.directory))
+            yield Readers(seen, thread, partial(worker.prepared, seen.directory))
         return
     pool = ProcessPoolExecutor(WORKERS, get_context("spawn"), worker.start, (seen.directory,))
     try:
         with hands.lent(pool):
-            yield Readers(pool, worker.prepare)
+            yield Readers(seen, pool, worker.prepare)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-async def prepared_files(seen: Survey, by: Readers) -> AsyncIterator[tuple[File, Prepared]]:
+async def prepared_files(by: Readers) -> AsyncIterator[tuple[File, Prepared]]:
     """Each file with what it holds, in the survey's order."""
     loop = asyncio.get_running_loop()
     waiting: deque[tuple[File, asyncio.Future[bytes]]] = deque()
-    for file in seen.files:
-        waiting.append((file, loop.run_in_executor(by.pool, by.prepare, file)))
+    for file in by.seen.files:
+        waiting.append((file, _begun(loop, by, file)))
         if len(waiting) >= _AHEAD:
             yield await _next(waiting)
     while waiting:
         yield await _next(waiting)
+
+
+def _begun(loop: asyncio.AbstractEventLoop, by: Readers, file: File) -> "asyncio.Future[bytes]":
+    try:
+        return loop.run_in_executor(by.pool, by.prepare, file)
+    except BrokenProcessPool:  # Over an earlier file: the others are read here, beside the event loop.
+        return loop.run_in_executor(None, worker.prepared, by.seen.directory, file)
 
 
 async def _next(waiting: deque[tuple[File, "asyncio.Future[bytes]"]]) -> tuple[File, Prepared]:

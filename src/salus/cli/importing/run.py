@@ -61,7 +61,7 @@ async def import_folder(
     with _calm_collector(), readers(seen, home.network.hands) as by:
         try:
             await run.resume()
-            async for file, prepared in prepared_files(seen, by):
+            async for file, prepared in prepared_files(by):
                 run.report.add_problems(prepared.problems)
                 run.report.files += 1
                 run.report.rewritten += prepared.rewritten
