@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 import ssl
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -220,6 +221,23 @@ async def test_large_messages_cross_both_ways() -> None:
         data = os.urandom(9 << 20)
         transport = on.transport(ANNA, calling=Calling(timeout_s=30))
         assert await ask(transport, BEN, Question(number=1, data=data), Reply) == Reply(number=2, data=data)
+
+
+async def test_a_call_searches_the_disk_for_no_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    searched: list[str] = []
+
+    class Searched:
+        @staticmethod
+        def find_spec(name: str, _path: object, _target: object = None) -> None:
+            searched.append(name)
+
+    async with wire() as on:
+        await on.serve(BEN)
+        transport = on.transport(ANNA)
+        await ask(transport, BEN, Question(number=1), Reply)
+        monkeypatch.setattr(sys, "meta_path", [Searched, *sys.meta_path])
+        await ask(transport, BEN, Question(number=2), Reply)
+    assert searched == []
 
 
 async def test_proxies_of_the_environment_are_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,8 +5,10 @@ A pool that was replaced finishes what is under way on it and is closed; no requ
 
 import asyncio
 import ssl
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.util import find_spec
 
 import httpx
 
@@ -16,6 +18,11 @@ from salus.node.http.trust import Trust
 CONNECTIONS_MAX = 64  # Per peer.
 KEPT_IDLE_S = 60.0
 CONNECT_S = 3.0
+
+# httpcore imports `sniffio` for every lock of a call and does without it. Python remembers only what it found: where
+# there is none, each time cost a search of the disk, and a call a millisecond and more.
+if find_spec("sniffio") is None:
+    sys.modules["sniffio"] = None  # type: ignore[assignment]
 
 
 class _Line:
