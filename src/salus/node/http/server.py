@@ -49,7 +49,7 @@ from salus.node.http.trust import Trust
 PATH = "/v1/message"
 TRACE_HEADER = "traceparent"
 MEDIA_TYPE = "application/vnd.salus.message"
-SLICE_BYTES = 1 << 18  # Others get their turn between slices of a long reply.
+SLICE_BYTES = 1 << 20  # Others get their turn between slices of a long message; each slice costs a round of the loop.
 DRAINED_BYTES_MAX = 1 << 16  # An unread body up to this is read away, to keep the connection.
 GRACE_S = 5.0
 
