@@ -12,6 +12,7 @@ from salus.cli.home import Home
 from salus.cli.identity import StaffName
 from salus.cli.importing import Imported, Progress, import_folder
 from salus.cli.importing.places import FILE, Places, PlacesError
+from salus.contracts.cells.messages import Create
 from salus.core.ids import MIB_BYTES, MemberId
 from salus.fhir.errors import UnreadableFileError
 from tests.cli_demo.bundles import bundle, chart, observation
@@ -138,6 +139,20 @@ async def test_a_custodian_without_a_second_writer_cannot_add_one_at_once(home: 
     report = await import_folder(home, write("two", b=chart("p", ("northgate", ["o3"]))))
     assert {one.reason for one in report.problems} == {"transport.refused"}
     assert report.refused == 2
+
+
+async def test_new_patients_of_several_custodians_share_the_blocks_they_wait_for(home: Home, write: Write) -> None:
+    began = home.network.ledger.height
+    report = await import_folder(
+        home, write(**{f"of_{name}": chart(f"p-{name}", (name, [f"o-{name}"])) for name in NAMES})
+    )
+    assert report.is_whole
+    assert {patient.custodian for patient in home.people.patients()} == set(NAMES)
+    heights = range(began + 1, home.network.ledger.height + 1)
+    accepted = (home.network.ledger.accepted(height) for height in heights)
+    opening = [sum(isinstance(message, Create) for _, message in messages) for messages in accepted]
+    assert sum(opening) == len(NAMES)
+    assert sum(count > 0 for count in opening) <= 2
 
 
 async def test_witnesses_are_writers_of_patients_with_one_author(home: Home, write: Write) -> None:

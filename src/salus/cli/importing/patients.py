@@ -6,6 +6,7 @@ writer's signature (which is what keepers ask of a custodian who widens); a pati
 writers themselves, so that member's documents wait.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -109,15 +110,18 @@ class Patients:
         await self._link(made)
 
     async def _open(self, wallets: Sequence[Wallet]) -> list[PolicySet | SalusError]:
-        """Open the cells, each custodian those of its own patients."""
+        """Open the cells, each custodian those of its own patients; together they wait for the same blocks."""
         places: dict[MemberId, list[int]] = {}
         for place, wallet in enumerate(wallets):
             places.setdefault(wallet.custodian or wallet.writers[0].member, []).append(place)
         results: dict[int, PolicySet | SalusError] = {}
-        for custodian, theirs in places.items():
+
+        async def open_theirs(custodian: MemberId, theirs: list[int]) -> None:
             gateway = self._network[custodian].gateway
             done = await consent.create_many(gateway, [wallets[place] for place in theirs])
             results.update(zip(theirs, done, strict=True))
+
+        await asyncio.gather(*(open_theirs(*one) for one in places.items()))
         return [results[place] for place in range(len(wallets))]
 
     def _wallet(self, need: Need) -> Wallet:
@@ -138,8 +142,7 @@ class Patients:
             for writer in policy.writers:
                 package = LinkPackage(link=consent.link_of(wallet, writer.member), policy=policy)
                 by_member.setdefault(writer.member, []).append((package, local))
-        for name, packages in by_member.items():
-            await self._network[name].desk.keep_many(packages)
+        await asyncio.gather(*(self._network[name].desk.keep_many(part) for name, part in by_member.items()))
 
     async def _add_writers(self, patient: Patient, need: Need) -> None:
         now = self._network.members[0].clock()
