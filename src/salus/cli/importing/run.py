@@ -35,7 +35,7 @@ from salus.node.hosted import Hosted
 from salus.sdk.author import NewDocument
 from salus.sdk.directory import Listing
 
-WINDOW_DOCUMENTS = 2_048
+WINDOW_DOCUMENTS = 4_096  # About a full batch for each of four members: fewer waits for blocks, fuller batches.
 WINDOW_BYTES = 32 * MIB_BYTES
 
 
