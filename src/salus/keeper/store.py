@@ -6,10 +6,11 @@ handles it knows. Writes are durable when `commit` returns (SQLite: WAL, synchro
 """
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from typing import ClassVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
@@ -161,6 +162,8 @@ class SubjectStore:
     Not for two threads. Keepers and authors use the same shape, each with its own folder, KEK and tables.
     """
 
+    first_meta: ClassVar[Mapping[str, bytes]] = {}  # What a new database says of itself; an older one does not.
+
     def __init__(self, engine: Engine, kek: bytes, schema: sa.MetaData = metadata, faults: Faults = NO_FAULTS) -> None:
         self._engine = engine
         self._kek = kek
@@ -303,7 +306,7 @@ class SubjectStore:
 
     def _open(self, schema: sa.MetaData) -> None:
         check = self.keyed("check", b"kek")
-        prepare(self._connection, schema, {"kek_check": check})
+        prepare(self._connection, schema, {"kek_check": check, **self.first_meta})
         if self.meta("kek_check") != check:
             raise StoreCorruptError(reason="the key file does not belong to this database")
 

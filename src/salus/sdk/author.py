@@ -211,7 +211,7 @@ class Author(Dealer):
 
     def was_sealed(self, subject: SubjectId, source: str, data: bytes) -> RecordId | None:
         """The record that this source and content became, if it was sealed before."""
-        found = self._store.source(self._source_key(subject, source))
+        found = self._store.source(self._store.source_key(subject, source))
         if found is None or found[0] != self._store.keyed("content", sha256(data).digest()):
             return None
         return RecordId(self._gateway.member, found[1], found[2])
@@ -222,12 +222,12 @@ class Author(Dealer):
 
     def version_of(self, subject: SubjectId, source: str) -> RecordId | None:
         """The newest record of this source, whatever its content: what a changed document replaces."""
-        found = self._store.source(self._source_key(subject, source))
+        found = self._store.source(self._store.source_key(subject, source))
         return None if found is None else RecordId(self._gateway.member, found[1], found[2])
 
     def sealed_before(self, documents: Sequence[NewDocument]) -> list[tuple[RecordId | None, bool]]:
         """For each document the newest record of its source, if there is one, and whether it has the same content."""
-        keys = [self._source_key(document.subject, document.source) for document in documents]
+        keys = [self._store.source_key(document.subject, document.source) for document in documents]
         known = self._store.sources(keys)
         return [self._before(document, known.get(key)) for document, key in zip(documents, keys, strict=True)]
 
@@ -317,7 +317,7 @@ class Author(Dealer):
 
     def _note(self, draft: _Draft, document: NewDocument, index: int, content: Digest) -> None:
         """From which source and content a record comes."""
-        source = self._source_key(document.subject, document.source)
+        source = self._store.source_key(document.subject, document.source)
         draft.sources.append((source, self._store.keyed("content", content), index))
 
     def _link(self, subject: SubjectId) -> Link:
@@ -420,9 +420,6 @@ class Author(Dealer):
     def _check_own_blobs(self, plan: Plan, own: Mapping[SubjectId, list[OwnEntry]]) -> None:
         if None in self._blobs.read(self._gateway.member, plan.batch_id, blobs_of(by_index(own))):
             raise OwnStoreError(reason="ciphertext of a plan is missing", batch_id=plan.batch_id)
-
-    def _source_key(self, subject: SubjectId, source: str) -> bytes:
-        return self._store.keyed("source", subject + source.encode())
 
 
 def _drawn(count: int) -> list[tuple[int, bytes]]:
