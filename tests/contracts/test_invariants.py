@@ -12,6 +12,7 @@ from salus.contracts.members.messages import Committee, Offence, RemoveMember, S
 from salus.contracts.members.tables import (
     AUTHORSHIPS,
     COMMITTEES,
+    DEALT,
     EPOCHS,
     KEYS,
     MEMBERS,
@@ -19,12 +20,13 @@ from salus.contracts.members.tables import (
     PROPOSALS,
     SUSPENSIONS,
     Authorship,
+    Dealt,
     Suspension,
 )
 from salus.contracts.reads.messages import LogKind, LogRoot
 from salus.contracts.reads.tables import EXPIRIES, LOG_ROOTS, REQUESTS, Expiry
 from salus.contracts.records.messages import Supersede
-from salus.contracts.records.tables import BATCHES, OVERRIDES, Fate, Override, Successor
+from salus.contracts.records.tables import ATTESTED, BATCHES, OVERRIDES, Attested, Fate, Override, Successor
 from salus.core.ids import HOUR_MS, MemberId
 from salus.core.wire import replace
 from salus.crypto.digests import digest
@@ -59,6 +61,8 @@ def busy() -> State:
     sent.append(ledger.send("mercy", propose(OPEN, SetQuota(member=MERCY, version=0, quota_bytes=20_000))))
     assert set(sent) == {"ok"}
     decide(ledger, seats(NET, "mercy", "st-luke", "lakeside"), RemoveMember(NORTHGATE, 0, MERCY))
+    word = NET.attest("mercy", NEW, good_until=until, holders=("mercy", "st-luke", "lakeside"))
+    assert ledger.send("mercy", word) == "ok"
     return ledger.state
 
 
@@ -177,6 +181,42 @@ def superseded_by_an_elder(state: State) -> None:
     OVERRIDES.put(state, (MERCY, NEW, 1), Override(fate=Fate.WITHDRAWN, successor=successor))
 
 
+def dealt_to_a_minority(state: State) -> None:
+    found = ATTESTED.get(state, (MERCY, NEW, 2))
+    assert found is not None
+    ATTESTED.put(state, (MERCY, NEW, 2), replace(found, seats=0b1))
+
+
+def dealt_before_it_was_anchored(state: State) -> None:
+    found = ATTESTED.get(state, (MERCY, NEW, 2))
+    assert found is not None
+    ATTESTED.put(state, (MERCY, NEW, 2), replace(found, height=1))
+
+
+def dealt_to_nobody(state: State) -> None:
+    ATTESTED.put(state, (MERCY, NEW, 9), Attested(share_root=bytes(32), height=9, seats=0b111))
+
+
+def dealing_of_nothing(state: State) -> None:
+    ATTESTED.put(state, (MERCY, NOWHERE, 2), Attested(share_root=bytes(32), height=9, seats=0b111))
+
+
+def counted_twice(state: State) -> None:
+    DEALT.put(state, (NET.committee, 2), Dealt(batches=2))
+
+
+def counted_nowhere(state: State) -> None:
+    DEALT.delete(state, (NET.committee, 1))
+
+
+def holders_gone(state: State) -> None:
+    MEMBERS.delete(state, MemberId("lakeside"))  # Northgate went before.
+
+
+def none_counted(state: State) -> None:
+    DEALT.put(state, (NET.committee, 1), Dealt(batches=0))
+
+
 def owner_copied(state: State) -> None:
     cell, other = CELLS.get(state, CELL), CELLS.get(state, OTHER)
     assert cell is not None
@@ -233,6 +273,8 @@ BREAKS: list[tuple[Callable[[State], None], str]] = [
     (proposal_gone, "members.what_is_undecided_is_listed"),
     (succeeded_by_a_stranger, "members.authorship_has_a_member"),
     (departed_and_here, "members.authorship_has_a_member"),
+    (holders_gone, "members.shares_have_holders"),
+    (none_counted, "members.shares_have_holders"),
     (issued_by_a_stranger, "credentials.issuers_are_members"),
     (revoked_without_trace, "credentials.versions_tell_what_happened"),
     (anchored_by_a_stranger, "records.batches_have_authors_and_keepers"),
@@ -242,6 +284,12 @@ BREAKS: list[tuple[Callable[[State], None], str]] = [
     (superseded_by_nothing, "records.successors_come_later"),
     (superseded_by_itself, "records.successors_come_later"),
     (superseded_by_an_elder, "records.successors_come_later"),
+    (dealt_to_a_minority, "records.dealings_follow_each_other"),
+    (dealt_before_it_was_anchored, "records.dealings_follow_each_other"),
+    (dealt_to_nobody, "records.dealings_follow_each_other"),
+    (dealing_of_nothing, "records.dealings_follow_each_other"),
+    (counted_twice, "records.batches_count_where_they_lie"),
+    (counted_nowhere, "records.batches_count_where_they_lie"),
     (committee_gone, "cells.committees_exist"),
     (guarded, "cells.nobody_has_guardians"),
     (frozen_without_trace, "cells.changes_leave_a_version"),

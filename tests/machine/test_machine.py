@@ -50,8 +50,8 @@ from salus.machine.transaction import AnyMessage, Body, Tx, Witness, sign, trans
 from salus.state.errors import CorruptValueError
 from salus.state.key_value import MemoryStore
 from salus.state.state import State
-from tests.support.governance import approve, proposal_id, propose
-from tests.support.network import BLOCK_MS, CHAIN, STARTED, Ledger, network
+from tests.support.governance import approve, decide, proposal_id, propose, seats
+from tests.support.network import BLOCK_MS, CHAIN, NAMES, STARTED, Ledger, network
 from tests.support.refusals import everything
 
 NET = network(4, parameters=Parameters(transaction_bytes_max=1_500, messages_max=3))
@@ -191,7 +191,13 @@ def test_an_owner_who_did_not_sign_as_a_witness_is_not_heard() -> None:
 
 
 def replayed(ledger: Ledger) -> list[tuple[bytes, str]]:
-    """One transaction of every kind, with the code of the contract that must refuse it the second time."""
+    """One transaction of every kind, with the code of the contract that must refuse it the second time.
+
+    The committee is at its second epoch, and a batch was anchored at the first.
+    """
+    earlier = NET.id16("earlier batch")
+    assert ledger.send("mercy", NET.anchor("mercy", earlier, good_until=NOW + HOUR_MS)) == ACCEPTED
+    decide(ledger, seats(NET, *NAMES))
     until = NOW + HOUR_MS
     other, third = NET.id16("other"), NET.id16("third")
     credential, batch = NET.id16("credential"), NET.id16("batch")
@@ -209,13 +215,14 @@ def replayed(ledger: Ledger) -> list[tuple[bytes, str]]:
         (plain(NET.create(CELL)), "cells.exists"),
         (plain(NET.create(other)), "cells.exists"),
         (plain(NET.create(third)), "cells.exists"),
-        (owned(NET.advance(CELL, 0), CELL, 0), "cells.stale_version"),
+        (owned(NET.advance(CELL, 0, epoch=2), CELL, 0), "cells.stale_version"),
         (owned(NET.freeze(other, 0), other, 0), "cells.stale_version"),
         (owned(NET.thaw(other, 1), other, 1), "cells.stale_version"),
         (owned(NET.close(third, 0), third, 0), "cells.stale_version"),
         (plain(NET.issue(credential, expires=until)), "credentials.exists"),
         (plain(Revoke(credential_id=credential, version=0)), "credentials.stale_version"),
-        (plain(NET.anchor("mercy", batch, good_until=until)), "records.batch_exists"),
+        (plain(NET.anchor("mercy", batch, good_until=until, epoch=2)), "records.batch_exists"),
+        (plain(NET.attest("mercy", earlier, good_until=until, holders=NAMES)), "records.attested_before"),
         (plain(FirstWithdraw(batch_id=batch, index=0)), "records.already_withdrawn"),
         (plain(Withdraw(batch_id=batch, index=1)), "records.already_withdrawn"),
         (plain(NET.request(NET.id16("request"), expires=until)), "reads.exists"),

@@ -11,6 +11,7 @@ from salus.contracts.cells.tables import Status
 from salus.contracts.credentials.messages import Revoke
 from salus.contracts.members.messages import (
     AnnounceTls,
+    Committee,
     Endpoints,
     Misbehaviour,
     Move,
@@ -22,6 +23,7 @@ from salus.contracts.members.reads import committee_of, member_of, members_of, p
 from salus.contracts.members.tables import Standing
 from salus.contracts.reads.messages import LogKind, LogRoot
 from salus.contracts.records.messages import FirstWithdraw, Supersede, Withdraw
+from salus.contracts.records.reads import dealings_of
 from salus.core.ids import HOUR_MS, MINUTE_MS, MemberId
 from salus.core.wire import replace
 from salus.crypto.digests import digest
@@ -32,7 +34,7 @@ from salus.machine.transaction import AnyMessage
 from salus.state.key_value import MemoryStore
 from salus.state.state import checked_root
 from tests.properties.governing import HOLDERS, JOINERS, KINDS, NET, PROPOSALS, change, decided
-from tests.support.governance import approve, joiner, proposal_id, propose, reject, with_party
+from tests.support.governance import approve, decide, entry, joiner, proposal_id, propose, reject, with_party
 from tests.support.network import NAMES, Ledger
 
 IDS = [NET.id16("random", number) for number in range(3)]
@@ -134,9 +136,36 @@ class RandomLedger(RuleBasedStateMachine):
         return self._submit(author, [made])
 
     def _epoch(self) -> int:
+        return self._committee().epoch
+
+    def _committee(self) -> Committee:
         committee = committee_of(self.ledger.state, NET.committee)
         assert committee is not None
-        return committee.epoch
+        return committee
+
+    @rule(
+        target=sent,
+        sponsor=st.sampled_from(["mercy", "mercy", "mercy", *NAMES]),
+        id=st.sampled_from([*IDS[:2], *IDS[:2], IDS[2]]),
+        seats=st.sampled_from([None, None, None, (1,), (1, 2), (2, 1), (1, 3), (1, 2, 3)]),
+        off=offs,
+    )
+    def attest(self, sponsor: str, id: bytes, seats: tuple[int, ...] | None, off: int) -> bytes:
+        """A batch dealt again to whoever sits there now, under the keys that they have now."""
+        committee = self._committee()
+        holders = [HOLDERS[entry(self.ledger.state, seat.member).keys.ledger] for seat in committee.seats]
+        net = with_party(NET, *holders)
+        chosen = None if seats is None else tuple(seat for seat in seats if seat <= len(holders))
+        until, names = self.ledger.time + HOUR_MS, [holder.member for holder in holders]
+        word = net.attest("mercy", id, good_until=until, holders=names, seats=chosen, epoch=committee.epoch + off)
+        return self._submit(sponsor, [word if sponsor == "mercy" else replace(word, author=MemberId("mercy"))])
+
+    @rule(target=sent, member=everybody, id=st.sampled_from(IDS[:2]))
+    def deal_again(self, member: str, id: bytes) -> bytes:
+        """Other seats, and a batch that is dealt to them: seldom reached by chance."""
+        self.decide("seats", member, "mercy", 0)
+        self.block(1_000)
+        return self.attest("mercy", id, None, 0)
 
     @rule(target=sent, author=authors, heir=sponsors, index=leaves, old=st.sampled_from(IDS[:2]))
     def withdraw_inherited(self, author: str, heir: str, index: int, old: bytes) -> bytes:
@@ -226,6 +255,7 @@ class RandomLedger(RuleBasedStateMachine):
     @rule(after_ms=st.sampled_from([0, 1, 1_000, 1_000, 1_000, MINUTE_MS, 2 * HOUR_MS]))
     def block(self, after_ms: int) -> None:
         before = {id: cell for id in IDS if (cell := cell_of(self.ledger.state, id)) is not None}
+        dealt = {id: dealings_of(self.ledger.state, MemberId("mercy"), id) for id in IDS}
         root, ruled = self.ledger.app_hash, decided(self.ledger.state)
         applied = self.ledger.block(*self.pending, after_ms=after_ms, misbehaviour=self.shown)
         kept = []
@@ -242,6 +272,9 @@ class RandomLedger(RuleBasedStateMachine):
         if decided(self.ledger.state) != ruled:
             assert self.ledger.height in {one.decided for one in executed}  # There is no other way.
         assert list(invariants(self.ledger.state)) == []
+        for id, dealings in dealt.items():
+            now_dealt = dealings_of(self.ledger.state, MemberId("mercy"), id)
+            assert now_dealt[: len(dealings)] == dealings  # What was dealt is on the ledger for good.
         for id, cell in before.items():
             now = cell_of(self.ledger.state, id)
             assert now is not None
@@ -318,3 +351,11 @@ def test_the_random_pools_reach_acceptance_of_every_kind() -> None:
     assert [ledger.send(MemberId("mercy"), message, witnesses=keys) for message, keys in steps] == [ACCEPTED] * len(
         steps
     )
+
+
+def test_the_random_pools_reach_batches_dealt_again() -> None:
+    ledger = Ledger(NET)
+    assert ledger.send("mercy", NET.anchor("mercy", IDS[0], good_until=ledger.time + HOUR_MS)) == ACCEPTED
+    assert decide(ledger, *change(ledger.state, "seats", "northgate", "mercy", 0, 0)).standing is Standing.EXECUTED
+    word = NET.attest("mercy", IDS[0], good_until=ledger.time + HOUR_MS, holders=NAMES)
+    assert ledger.send("mercy", word) == ACCEPTED

@@ -15,7 +15,7 @@ from salus.contracts.credentials.messages import Issue
 from salus.contracts.members.founding import QUOTA_BYTES, first_committee, founding
 from salus.contracts.members.messages import Genesis, MemberKeys, Misbehaviour, Parameters
 from salus.contracts.reads.messages import Request
-from salus.contracts.records.messages import Anchor, SeatReceipt, Supersede
+from salus.contracts.records.messages import Anchor, Attest, SeatReceipt, Supersede
 from salus.contracts.records.statements import deposited
 from salus.core.context import Context, Verify
 from salus.core.ids import (
@@ -150,6 +150,34 @@ class Network:
             receipts=receipts,
             supersedes=supersedes,
         )
+
+    def attest(
+        self,
+        author: str,
+        batch_id: BatchId,
+        *,
+        good_until: TimeMs,
+        holders: Sequence[str],
+        seats: Sequence[Seat] | None = None,
+        epoch: int = 2,
+    ) -> Attest:
+        """A batch dealt again at an epoch to these holders, with receipts of a quorum of them, or of these seats."""
+        share_root = derive(batch_id, "share_root", epoch)
+        statement = deposited(
+            chain=self.chain,
+            author=MemberId(author),
+            batch_id=batch_id,
+            root=derive(batch_id, "root"),
+            share_root=share_root,
+            committee=self.committee,
+            epoch=epoch,
+            good_until=good_until,
+        )
+        chosen = range(1, quorum(len(holders)) + 1) if seats is None else seats
+        receipts = tuple(
+            SeatReceipt(seat, good_until, self.party(holders[seat - 1]).keeper.sign(statement)) for seat in chosen
+        )
+        return Attest(batch_id=batch_id, epoch=epoch, share_root=share_root, receipts=receipts)
 
     def create(self, cell_id: CellId) -> Create:
         return Create(

@@ -54,6 +54,7 @@ Step = tuple[AnyMessage, tuple[SigningKey, ...], str]
 
 MANY, LEAVING, CANCELLED, OPEN = (proposal_id(name) for name in ("many", "leaving", "cancelled", "open"))
 NORTHGATE = MemberId("northgate")
+STAYING = ("mercy", "st-luke", "lakeside")
 TLS = SigningKey(digest(b"mercy's next tls key"))
 SHOWN = {5: (Misbehaviour(validator=NORTHGATE, offence=Offence.DUPLICATE_VOTE, height=2),)}  # By height.
 
@@ -77,7 +78,7 @@ def governing() -> list[list[Step]]:
         add(),
     )
     leaving = (
-        seats(NET, "mercy", "st-luke", "lakeside", epoch=2),
+        seats(NET, *STAYING, epoch=2),
         RemoveMember(member=NORTHGATE, version=4, successor=MemberId("mercy")),
     )
     moved = Move(version=0, endpoints=Endpoints(keeper="mercy.example:7443"))
@@ -98,6 +99,10 @@ def governing() -> list[list[Step]]:
             *((approve(LEAVING), (), member) for member in ("st-luke", "lakeside", "southport")),
             (propose(OPEN, replace(quota, version=4)), (), "st-luke"),
             (reject(OPEN), (), "mercy"),
+        ],
+        [
+            (NET.attest("mercy", OLD, good_until=UNTIL, holders=STAYING, epoch=3), (), "lakeside"),  # Refused: not its.
+            (NET.attest("mercy", OLD, good_until=UNTIL, holders=STAYING, epoch=3), (), "mercy"),
         ],
     ]
 

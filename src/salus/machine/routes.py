@@ -43,6 +43,7 @@ ROUTES: Final[dict[type[Message], Transition]] = {
     credentials.Issue: credentials.issue,
     credentials.Revoke: credentials.revoke,
     records.Anchor: records.anchor,
+    records.Attest: records.attest,
     records.FirstWithdraw: records.withdraw,
     records.Withdraw: records.withdraw,
     cells.Create: cells.create,

@@ -12,7 +12,7 @@ from salus.contracts.cells.messages import Advance, Close, Create, Freeze, Thaw
 from salus.contracts.credentials.messages import Issue, Revoke
 from salus.contracts.members.messages import AnnounceTls, Move, Propose, RotateGateway, RotateTls, Vote
 from salus.contracts.reads.messages import LogRoot, Request
-from salus.contracts.records.messages import Anchor, FirstWithdraw, Withdraw
+from salus.contracts.records.messages import Anchor, Attest, FirstWithdraw, Withdraw
 from salus.core.ids import HOUR_MS, ChainId, Digest, Name, PublicKey, Signature, TimeMs
 from salus.core.wire import Record, encode
 from salus.crypto.digests import tagged
@@ -28,6 +28,7 @@ AnyMessage = (
     | Issue
     | Revoke
     | Anchor
+    | Attest
     | FirstWithdraw
     | Withdraw
     | Create

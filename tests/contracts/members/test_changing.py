@@ -279,7 +279,7 @@ def test_a_joiner_needs_a_jurisdiction_with_a_pack() -> None:
 
 
 def test_every_refusal_of_a_change_has_a_test() -> None:
-    apart = {"UnknownJurisdictionError", "ProposalClosedError", "NoValidatorError"}
+    apart = {"UnknownJurisdictionError", "ProposalClosedError", "NoValidatorError", "SharesHeldError"}
     tested = {row.error.__name__ for row in REFUSALS} | apart
     assert {name for name in vars(changing) if name.endswith("Error")} == tested
 

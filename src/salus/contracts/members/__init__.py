@@ -2,11 +2,13 @@
 
 `messages.py` the genesis, changes, proposals and votes; `transitions.py` how a network is founded; `governing.py` how
 members propose and vote; `executing.py` what follows; `changing.py` what each change does; `founding.py` a genesis from
-public keys; `statements.py` what new keys sign; `tables.py` what is kept; `reads.py` what others ask; `errors.py`
-refusals; `invariants.py` what always holds. Begin with `README.md`.
+public keys; `dealing.py` with which holders the shares of how many batches are; `statements.py` what new keys sign;
+`tables.py` what is kept; `reads.py` what others ask; `errors.py` refusals; `invariants.py` what always holds. Begin
+with `README.md`.
 """
 
 from salus.contracts.members.changing import Moment
+from salus.contracts.members.dealing import count_dealt, count_moved
 from salus.contracts.members.executing import govern, suspend
 from salus.contracts.members.governing import announce_tls, move, propose, rotate_gateway, rotate_tls, vote
 from salus.contracts.members.messages import (
@@ -27,7 +29,9 @@ from salus.contracts.members.reads import (
     chain_of,
     committee_at,
     committee_of,
+    dealt_at,
     departure_of,
+    former,
     governors,
     holder_of,
     may_act_for,
@@ -69,7 +73,11 @@ __all__ = [
     "chain_of",
     "committee_at",
     "committee_of",
+    "count_dealt",
+    "count_moved",
+    "dealt_at",
     "departure_of",
+    "former",
     "genesis",
     "govern",
     "governors",

@@ -24,6 +24,7 @@ from salus.contracts.members.errors import (
     QuotaTooSmallError,
     SeatHeldError,
     SeatTwiceError,
+    SharesHeldError,
     StaleEpochError,
     StaleVersionError,
     UnknownHolderError,
@@ -53,7 +54,7 @@ from salus.contracts.members.messages import (
     SetValidator,
     Upgrade,
 )
-from salus.contracts.members.reads import chain_of, rules_ahead, validators
+from salus.contracts.members.reads import chain_of, former, rules_ahead, validators
 from salus.contracts.members.statements import joining, replacing
 from salus.contracts.members.tables import (
     AUTHORSHIPS,
@@ -86,6 +87,7 @@ from salus.core.context import Verify
 from salus.core.ids import ChainId, CommitteeId, Digest, Height, MemberId, TimeMs, Version
 from salus.core.wire import replace
 from salus.crypto.digests import digest
+from salus.crypto.shares import threshold
 from salus.crypto.signatures import is_sound
 from salus.state.state import State
 
@@ -159,6 +161,7 @@ def remove_member(state: State, moment: Moment, wanted: RemoveMember) -> None:
         UnknownMemberError, StaleVersionError: as in `_entry`.
         UnknownSuccessorError: the successor is no member, or the one that goes.
         SeatHeldError: it holds a seat.
+        SharesHeldError: too few others are left of a committee as it was, to which batches are dealt still.
     """
     entry = _entry(state, wanted.member, wanted.version)
     if wanted.successor == wanted.member or not MEMBERS.has(state, wanted.successor):
@@ -166,6 +169,7 @@ def remove_member(state: State, moment: Moment, wanted: RemoveMember) -> None:
     for committee, seated_now in COMMITTEES.items(state):
         if any(seat.member == wanted.member for seat in seated_now.seats):
             raise SeatHeldError(member=wanted.member, committee=committee)
+    _check_shares(state, wanted.member)
     MEMBERS.delete(state, wanted.member)
     SUSPENSIONS.delete(state, wanted.member)
     for author, inherited in AUTHORSHIPS.items(state):
@@ -397,6 +401,16 @@ def _seats(state: State, committee: CommitteeId, names: tuple[MemberId, ...]) ->
     if (twice := first_repeated(names)) is not None:
         raise SeatTwiceError(committee=committee, member=twice)
     return tuple(seats)
+
+
+def _check_shares(state: State, member: MemberId) -> None:
+    """Raise SharesHeldError where batches could not be opened, nor dealt again by others, once this member is gone."""
+    for committee, _ in COMMITTEES.items(state):
+        for epoch, before in former(state, committee):
+            holders = [seat.member for seat in before.seats]
+            left = sum(MEMBERS.has(state, name) for name in holders if name != member)
+            if member in holders and left < threshold(len(holders)):
+                raise SharesHeldError(member=member, committee=committee, epoch=epoch)
 
 
 def _next_epoch(state: State, committee: CommitteeId, before: Committee, seats: tuple[SeatHolder, ...]) -> None:

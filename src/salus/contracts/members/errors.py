@@ -105,6 +105,12 @@ class SeatHeldError(RefusalError):
     code = "members.seat_held"
 
 
+class SharesHeldError(RefusalError):
+    """Without the member too few would be left of those who hold the shares of older batches: these come first."""
+
+    code = "members.shares_held"
+
+
 class NotSuspendedError(RefusalError):
     """The member is not suspended."""
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 
-from salus.contracts.members.reads import validators
+from salus.contracts.members.reads import committee_at, validators
 from salus.contracts.members.tables import (
     AUTHORSHIPS,
     COMMITTEES,
+    DEALT,
     EPOCHS,
     KEYS,
     MEMBERS,
@@ -16,6 +17,7 @@ from salus.contracts.members.tables import (
 )
 from salus.contracts.members.transitions import SEATS_MAX, duties
 from salus.crypto.digests import digest
+from salus.crypto.shares import threshold
 from salus.state.state import State
 
 
@@ -94,6 +96,16 @@ def authorship_has_a_member(state: State) -> Iterator[str]:
             yield author
 
 
+def shares_have_holders(state: State) -> Iterator[str]:
+    """Whatever was dealt to a committee at an epoch can be combined: enough of those who sat there are members."""
+    for (committee, epoch), dealt in DEALT.items(state):
+        entry = committee_at(state, committee, epoch)
+        holders = () if entry is None else entry.seats
+        left = sum(MEMBERS.has(state, seat.member) for seat in holders)
+        if dealt.batches == 0 or left < threshold(len(holders)):
+            yield f"{committee.hex()}/{epoch}"
+
+
 INVARIANTS = (
     seats_are_held_by_members,
     committees_have_a_size,
@@ -104,4 +116,5 @@ INVARIANTS = (
     votes_are_members_own,
     what_is_undecided_is_listed,
     authorship_has_a_member,
+    shares_have_holders,
 )

@@ -6,6 +6,7 @@ from salus.contracts.members.tables import (
     AUTHORSHIPS,
     CHAIN,
     COMMITTEES,
+    DEALT,
     EPOCHS,
     EVIDENCE,
     KEYS,
@@ -161,6 +162,20 @@ def committee_at(state: State, committee: CommitteeId, epoch: Epoch) -> Committe
     """A committee as it was at an epoch, or is: whoever sat there holds what was dealt then."""
     current = COMMITTEES.get(state, committee)
     return current if current is not None and current.epoch == epoch else EPOCHS.get(state, (committee, epoch))
+
+
+def dealt_at(state: State, committee: CommitteeId, epoch: Epoch) -> int:
+    """How many batches are dealt to a committee as it was at this epoch, and to none later."""
+    entry = DEALT.get(state, (committee, epoch))
+    return 0 if entry is None else entry.batches
+
+
+def former(state: State, committee: CommitteeId) -> tuple[tuple[Epoch, Committee], ...]:
+    """A committee as it was at each earlier epoch whose holders still have the shares of some batch; newest first."""
+    current = COMMITTEES.get(state, committee)
+    epochs = [epoch for (_, epoch), _ in DEALT.items(state, committee) if current is None or epoch != current.epoch]
+    found = ((epoch, EPOCHS.get(state, (committee, epoch))) for epoch in reversed(epochs))
+    return tuple((epoch, entry) for epoch, entry in found if entry is not None)
 
 
 def holder_of(committee: Committee, seat: Seat) -> SeatHolder | None:

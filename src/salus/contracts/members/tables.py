@@ -87,6 +87,12 @@ class Evidence(Record, tag="members.evidence/1", frozen=True):
     reported: Height
 
 
+class Dealt(Record, tag="members.dealt/1", frozen=True):
+    """How many batches are dealt to a committee as it was at the epoch in the key, and to none later. Never none."""
+
+    batches: Unsigned
+
+
 class Standing(Enum):
     """What has become of a proposal."""
 
@@ -121,6 +127,7 @@ class Pending(Record, tag="members.pending/1", frozen=True):
 MEMBERS: Final = Table[MemberId, Member]("members/member/", Member, Text())
 COMMITTEES: Final = Table[CommitteeId, Committee]("members/committee/", Committee, Bytes(16))
 EPOCHS: Final = Table[tuple[CommitteeId, Epoch], Committee]("members/epoch/", Committee, Bytes(16), Integer())
+DEALT: Final = Table[tuple[CommitteeId, Epoch], Dealt]("members/dealt/", Dealt, Bytes(16), Integer())
 PACKS: Final = Table[str, PackRoot]("members/pack/", PackRoot, Text())
 CHAIN: Final = Table[str, Chain]("members/chain/", Chain, Text())
 KEYS: Final = Table[Digest, KeyOwner]("members/key/", KeyOwner, Bytes(32))

@@ -5,14 +5,16 @@ what a leaf stands for; `batch.py` how its trees are laid out; `tables.py` what 
 `errors.py` refusals; `invariants.py` what always holds. Begin with `README.md`.
 """
 
-from salus.contracts.records.messages import Anchor, FirstWithdraw, SeatReceipt, Supersede, Withdraw
-from salus.contracts.records.reads import batch_of, fate_of, is_current, overridden_by
-from salus.contracts.records.tables import Batch, Fate, Override, Successor
-from salus.contracts.records.transitions import anchor, withdraw
+from salus.contracts.records.messages import Anchor, Attest, FirstWithdraw, SeatReceipt, Supersede, Withdraw
+from salus.contracts.records.reads import batch_of, dealing_of, dealings_of, fate_of, is_current, overridden_by
+from salus.contracts.records.tables import Batch, Dealing, Fate, Override, Successor
+from salus.contracts.records.transitions import anchor, attest, withdraw
 
 __all__ = [
     "Anchor",
+    "Attest",
     "Batch",
+    "Dealing",
     "Fate",
     "FirstWithdraw",
     "Override",
@@ -21,7 +23,10 @@ __all__ = [
     "Supersede",
     "Withdraw",
     "anchor",
+    "attest",
     "batch_of",
+    "dealing_of",
+    "dealings_of",
     "fate_of",
     "is_current",
     "overridden_by",

@@ -45,6 +45,12 @@ class StaleEpochError(RefusalError):
     code = "records.stale_epoch"
 
 
+class AttestedBeforeError(RefusalError):
+    """The batch is dealt to this epoch already."""
+
+    code = "records.attested_before"
+
+
 class UnknownSeatError(RefusalError):
     """A receipt names a seat that the committee does not have."""
 

@@ -1,4 +1,4 @@
-"""What an author may say of sealed records: that a batch exists, and that one of its own versions no longer counts."""
+"""What an author may say of sealed records: a batch exists, is dealt to other seats, has a version that is no longer."""
 
 from typing import ClassVar
 
@@ -42,6 +42,16 @@ class Anchor(Message, tag="records.anchor/1", frozen=True):
     epoch: Epoch
     receipts: tuple[SeatReceipt, ...]  # At least a quorum, by rising seat.
     supersedes: tuple[Supersede | FirstSupersede, ...]
+
+
+class Attest(Message, tag="records.attest/1", frozen=True):
+    """A final batch was dealt again, to its committee at a later epoch. Its records stay as they are."""
+
+    batch_id: BatchId
+    epoch: Epoch  # The committee's current one.
+    share_root: Digest
+    receipts: tuple[SeatReceipt, ...]  # At least a quorum of that epoch's, by rising seat, over the batch's own root.
+    author: Name | None = None  # As in `Supersede`.
 
 
 class FirstWithdraw(Message, tag="records.withdraw/1", frozen=True):

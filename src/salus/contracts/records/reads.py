@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable
 
+from salus.contracts.members.reads import committee_of
 from salus.contracts.records.messages import Anchor, FirstWithdraw, Withdraw
-from salus.contracts.records.tables import BATCHES, OVERRIDES, Batch, Override
+from salus.contracts.records.tables import ATTESTED, BATCHES, OVERRIDES, Batch, Dealing, Override
 from salus.core.ids import BatchId, MemberId
 from salus.core.wire import Message
 from salus.state.state import State
@@ -12,6 +13,25 @@ from salus.state.state import State
 def batch_of(state: State, author: MemberId, batch_id: BatchId) -> Batch | None:
     """A batch on the ledger."""
     return BATCHES.get(state, (author, batch_id))
+
+
+def dealings_of(state: State, author: MemberId, batch_id: BatchId) -> tuple[Dealing, ...]:
+    """To whom a batch was dealt, one after the other; the last is in force. None where there is no such batch."""
+    batch = BATCHES.get(state, (author, batch_id))
+    if batch is None:
+        return ()
+    first = Dealing(epoch=batch.epoch, share_root=batch.share_root, height=batch.height, seats=batch.seats)
+    committee = committee_of(state, batch.committee)
+    if committee is not None and committee.epoch == batch.epoch:
+        return (first,)  # As most are: there is nothing to look for.
+    later = ATTESTED.items(state, author, batch_id)
+    return (first, *(Dealing(key[2], one.share_root, one.height, one.seats) for key, one in later))
+
+
+def dealing_of(state: State, author: MemberId, batch_id: BatchId) -> Dealing | None:
+    """The dealing of a batch that is in force: whose shares, under which share root, count now."""
+    dealings = dealings_of(state, author, batch_id)
+    return dealings[-1] if dealings else None
 
 
 def fate_of(state: State, author: MemberId, batch_id: BatchId, index: int) -> Override | None:

@@ -1,5 +1,6 @@
-"""What the ledger keeps of records: one entry per batch, one per version that no longer counts."""
+"""What the ledger keeps of records: one entry per batch, per later dealing, per version that no longer counts."""
 
+from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
@@ -21,6 +22,28 @@ class Batch(Record, tag="records.batch/1", frozen=True):
 
     def is_signed_by(self, seat: Seat) -> bool:
         """Whether a seat's receipt stands in the anchor."""
+        return bool(self.seats >> (seat - 1) & 1)
+
+
+class Attested(Record, tag="records.attested/1", frozen=True):
+    """A batch was dealt again at the epoch in the key."""
+
+    share_root: Digest
+    height: Height
+    seats: Unsigned  # As in `Batch`, of the committee at that epoch.
+
+
+@dataclass(frozen=True, slots=True)
+class Dealing:
+    """To whom a batch was dealt, from a height on until the next dealing: its anchor's, or one that was attested."""
+
+    epoch: Epoch
+    share_root: Digest
+    height: Height
+    seats: Unsigned
+
+    def is_signed_by(self, seat: Seat) -> bool:
+        """Whether a seat's receipt stands on the ledger."""
         return bool(self.seats >> (seat - 1) & 1)
 
 
@@ -47,6 +70,9 @@ class Override(Record, tag="records.override/1", frozen=True):
 
 
 BATCHES: Final = Table[tuple[MemberId, BatchId], Batch]("records/batch/", Batch, Text(), Bytes(16))
+ATTESTED: Final = Table[tuple[MemberId, BatchId, Epoch], Attested](
+    "records/attested/", Attested, Text(), Bytes(16), Integer()
+)
 OVERRIDES: Final = Table[tuple[MemberId, BatchId, int], Override](
     "records/override/", Override, Text(), Bytes(16), Integer()
 )

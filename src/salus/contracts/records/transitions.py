@@ -3,11 +3,13 @@
 Only an author can touch its records, or the member that succeeded it: another's are simply not there.
 """
 
+from salus.contracts.members.dealing import count_dealt, count_moved
 from salus.contracts.members.messages import Committee
 from salus.contracts.members.reads import committee_of, holder_of, may_act_for
 from salus.contracts.records.errors import (
     AlreadyOverriddenError,
     AlreadyWithdrawnError,
+    AttestedBeforeError,
     BadReceiptError,
     BatchExistsError,
     BatchNotFoundError,
@@ -20,15 +22,24 @@ from salus.contracts.records.errors import (
     TooFewReceiptsError,
     UnknownSeatError,
 )
-from salus.contracts.records.messages import Anchor, FirstSupersede, FirstWithdraw, Supersede, Withdraw
+from salus.contracts.records.messages import (
+    Anchor,
+    Attest,
+    FirstSupersede,
+    FirstWithdraw,
+    SeatReceipt,
+    Supersede,
+    Withdraw,
+)
+from salus.contracts.records.reads import dealings_of
 from salus.contracts.records.statements import deposited
-from salus.contracts.records.tables import BATCHES, OVERRIDES, Batch, Fate, Override, Successor
+from salus.contracts.records.tables import ATTESTED, BATCHES, OVERRIDES, Attested, Batch, Fate, Override, Successor
 from salus.core.context import Context
-from salus.core.ids import MemberId
+from salus.core.ids import CommitteeId, Digest, MemberId
 from salus.crypto.shares import quorum
 from salus.state.state import State
 
-Named = Supersede | FirstSupersede | Withdraw | FirstWithdraw
+Named = Attest | Supersede | FirstSupersede | Withdraw | FirstWithdraw
 
 
 def anchor(state: State, ctx: Context, msg: Anchor) -> None:
@@ -58,22 +69,55 @@ def anchor(state: State, ctx: Context, msg: Anchor) -> None:
         raise StaleEpochError(committee=msg.committee, epoch=committee.epoch)
     _check_seats(committee, msg)
     _check_targets(state, ctx, msg)
-    _check_signatures(committee, ctx, msg)  # Last, because signatures cost a hundred times what the rest does.
+    # Last, because signatures cost a hundred times what the rest does.
+    _check_signatures(committee, msg.committee, msg.root, ctx.sponsor, ctx, msg)
     batch = Batch(
         root=msg.root,
         share_root=msg.share_root,
         committee=msg.committee,
         epoch=msg.epoch,
         height=ctx.height,
-        seats=sum(1 << (receipt.seat - 1) for receipt in msg.receipts),  # Strictly rising, so none counts twice.
+        seats=_signed(msg.receipts),
     )
     BATCHES.put(state, (ctx.sponsor, msg.batch_id), batch)
+    count_dealt(state, msg.committee, msg.epoch)
     for target in msg.supersedes:
         author = _author(ctx, target)
         other = None if author == ctx.sponsor else ctx.sponsor
         successor = Successor(batch_id=msg.batch_id, index=target.successor_index, author=other)
         override = Override(fate=Fate.SUPERSEDED, successor=successor)
         OVERRIDES.put(state, (author, target.batch_id, target.index), override)
+
+
+def attest(state: State, ctx: Context, msg: Attest) -> None:
+    """Say that a quorum of the committee at its current epoch holds the shares of a batch, dealt again.
+
+    Raises, in this order:
+        ReceiptsOutOfOrderError: seats do not rise strictly.
+        ReceiptEndsEarlyError: a receipt's `good_until` is before the transaction's `valid_until`.
+        BatchNotFoundError: neither the sponsor nor one it has succeeded has such a batch.
+        StaleEpochError: the committee is at another epoch.
+        AttestedBeforeError: the batch is dealt to this epoch already.
+        UnknownSeatError: a receipt names a seat that the committee does not have.
+        TooFewReceiptsError: fewer receipts than a quorum.
+        BadReceiptError: a signature is not its seat's over this batch, dealt at this epoch under this share root.
+    """
+    _check_receipts(ctx, msg)
+    author = _author(ctx, msg)
+    _check_batch(state, ctx, msg)
+    batch = BATCHES.get(state, (author, msg.batch_id))
+    assert batch is not None, "It was found a line above."
+    committee = committee_of(state, batch.committee)
+    if committee is None or msg.epoch != committee.epoch:
+        raise StaleEpochError(committee=batch.committee, epoch=0 if committee is None else committee.epoch)
+    before = dealings_of(state, author, msg.batch_id)[-1].epoch
+    if before == msg.epoch:
+        raise AttestedBeforeError(batch_id=msg.batch_id, epoch=msg.epoch)
+    _check_seats(committee, msg)
+    _check_signatures(committee, batch.committee, batch.root, author, ctx, msg)
+    attested = Attested(share_root=msg.share_root, height=ctx.height, seats=_signed(msg.receipts))
+    ATTESTED.put(state, (author, msg.batch_id, msg.epoch), attested)
+    count_moved(state, batch.committee, before=before, after=msg.epoch)
 
 
 def withdraw(state: State, ctx: Context, msg: Withdraw | FirstWithdraw) -> None:
@@ -104,8 +148,13 @@ def _check_batch(state: State, ctx: Context, named: Named) -> None:
         raise BatchNotFoundError(author=author, batch_id=named.batch_id)
 
 
-def _check_alone(ctx: Context, msg: Anchor) -> None:
-    """What the message says of itself."""
+def _signed(receipts: tuple[SeatReceipt, ...]) -> int:
+    """A bit for each seat. They rise strictly, so none counts twice."""
+    return sum(1 << (receipt.seat - 1) for receipt in receipts)
+
+
+def _check_receipts(ctx: Context, msg: Anchor | Attest) -> None:
+    """What receipts say of themselves."""
     last = 0
     for receipt in msg.receipts:
         if receipt.seat <= last:
@@ -114,6 +163,11 @@ def _check_alone(ctx: Context, msg: Anchor) -> None:
     for receipt in msg.receipts:
         if receipt.good_until < ctx.valid_until:
             raise ReceiptEndsEarlyError(batch_id=msg.batch_id, seat=receipt.seat, good_until=receipt.good_until)
+
+
+def _check_alone(ctx: Context, msg: Anchor) -> None:
+    """What the message says of itself."""
+    _check_receipts(ctx, msg)
     for target in msg.supersedes:
         if target.batch_id == msg.batch_id and _author(ctx, target) == ctx.sponsor:
             raise TargetInOwnBatchError(batch_id=msg.batch_id, index=target.index)
@@ -125,10 +179,10 @@ def _check_alone(ctx: Context, msg: Anchor) -> None:
         targets.add(named)
 
 
-def _check_seats(committee: Committee, msg: Anchor) -> None:
+def _check_seats(committee: Committee, msg: Anchor | Attest) -> None:
     for receipt in msg.receipts:
         if holder_of(committee, receipt.seat) is None:
-            raise UnknownSeatError(committee=msg.committee, seat=receipt.seat)
+            raise UnknownSeatError(batch_id=msg.batch_id, seat=receipt.seat)
     if len(msg.receipts) < quorum(len(committee.seats)):
         raise TooFewReceiptsError(batch_id=msg.batch_id, receipts=len(msg.receipts))
 
@@ -142,15 +196,17 @@ def _check_targets(state: State, ctx: Context, msg: Anchor) -> None:
             raise AlreadyOverriddenError(author=author, batch_id=target.batch_id, index=target.index)
 
 
-def _check_signatures(committee: Committee, ctx: Context, msg: Anchor) -> None:
+def _check_signatures(
+    committee: Committee, named: CommitteeId, root: Digest, author: MemberId, ctx: Context, msg: Anchor | Attest
+) -> None:
     for receipt in msg.receipts:
         statement = deposited(
             chain=ctx.chain,
-            author=ctx.sponsor,
+            author=author,
             batch_id=msg.batch_id,
-            root=msg.root,
+            root=root,
             share_root=msg.share_root,
-            committee=msg.committee,
+            committee=named,
             epoch=msg.epoch,
             good_until=receipt.good_until,
         )
