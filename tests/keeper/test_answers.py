@@ -55,7 +55,7 @@ async def asked(on: Stage, opened: OpenRead, reader: Reader, *, sender: str = "s
     chain = on["mercy"].gateway.chain
     holder = on["mercy"].gateway.committee(on.network.committee).seats[0]
     sealed = seal(holder.sealing, encode(replace(asking, **changes)), info(chain, "ask"))
-    ask = Ask(committee=committee, seat=seat, sealed=sealed)  # type: ignore[arg-type]
+    ask = Ask(committee=committee, epoch=1, seat=seat, sealed=sealed)  # type: ignore[arg-type]
     reply = await on["mercy"].keeper.answers.answer(sender, ask)  # type: ignore[arg-type]
     return decode(Answer, unpadded(opened._reply_key.open(reply.sealed, info(chain, "answer"))))
 
@@ -123,7 +123,7 @@ async def test_an_ask_for_another_seat_does_not_open(tmp_path: Path) -> None:
             with pytest.raises(EnvelopeError):
                 await on["mercy"].keeper.answers.answer(
                     "st-luke",  # type: ignore[arg-type]
-                    Ask(committee=on.network.committee, seat=1, sealed=sealed),
+                    Ask(committee=on.network.committee, epoch=1, seat=1, sealed=sealed),
                 )
 
 

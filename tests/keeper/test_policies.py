@@ -141,7 +141,7 @@ async def test_policies_are_told_to_seats_of_the_cells_committee_alone(tmp_path:
         told = on["mercy"].keeper.policies.told
         held = await on["mercy"].keeper.policies.current(wallet.subject)
         assert held is not None
-        right = PolicyWanted(committee=wallet.committee, seat=2, cell_id=wallet.cell, commitment=held.commitment)
+        right = PolicyWanted(wallet.committee, epoch=1, seat=2, cell_id=wallet.cell, commitment=held.commitment)
         assert (await told("st-luke", right)).sealed
         assert not (await told("st-luke", replace(right, commitment=bytes(32)))).sealed
         for sender, wanted in (

@@ -23,7 +23,7 @@ from salus.contracts.reads.opening import commitment as opening_commitment
 from salus.contracts.reads.reads import request_of
 from salus.contracts.reads.tables import OpenRequest
 from salus.contracts.records.header import Header
-from salus.contracts.records.reads import batch_of
+from salus.contracts.records.reads import is_in_force
 from salus.contracts.records.tables import OVERRIDES, Override
 from salus.core.clock import Clock
 from salus.core.errors import MalformedError, RefusalError, UnavailableError
@@ -144,8 +144,8 @@ class Answers:
 
         Raises, in this order:
             EnvelopeError: it does not open for this seat.
-            NotSeatedError: this member does not hold the seat.
             StaleError: this keeper's view is behind the height asked for, or older than 60 seconds.
+            NotSeatedError: this member does not hold the seat, or no batch is dealt any more to the epoch named.
             NoRequestError: the ledger has no request with this opening, reply key and sponsor.
             RequestExpiredError: it has run out.
             PersonError: the signature, key or credential does not hold.
@@ -154,13 +154,13 @@ class Answers:
             LogOverdueError: this keeper's log root is overdue, and it is not break-glass.
         """
         asking = self._opened(ask)
-        own_seat(self._view.state, ask.committee, ask.seat, self._member)
         await self._fresh_view(asking)
+        own_seat(self._view.state, ask.committee, ask.seat, self._member, ask.epoch)
         opening = decode(Opening, asking.opening)
         self._standing(sender, opening)
         policy = await self._policies.current(opening.subject)
         # Blocks may have come while a peer was asked for the policy: from here to the entry nothing is awaited.
-        committee = own_seat(self._view.state, ask.committee, ask.seat, self._member)
+        own_seat(self._view.state, ask.committee, ask.seat, self._member, ask.epoch)
         self._check_fresh()
         request = self._standing(sender, opening)
         facts = self._persons.reader(
@@ -183,7 +183,7 @@ class Answers:
             chain=opening.chain,
             request_id=opening.request_id,
             committee=ask.committee,
-            epoch=committee.epoch,
+            epoch=ask.epoch,
             seat=ask.seat,
             height=self._view.height,
             policy=NO_DIGEST if policy is None else policy.commitment,
@@ -330,8 +330,7 @@ class Answers:
         left_out = opening.selection.except_author
         held = self._deposits.holdings_of(opening.subject, except_author=left_out, only=only)
         for author, batch_id, batch_roots, holding in held:
-            batch = batch_of(state, author, batch_id)
-            if batch is None or (batch.root, batch.share_root) != batch_roots:
+            if not is_in_force(state, author, batch_id, *batch_roots):
                 continue
             overrides = _overrides(state, author, batch_id)
             headers = reopen_all(Header, [entry.header for entry in holding.entries])

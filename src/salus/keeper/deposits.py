@@ -18,8 +18,8 @@ from salus.contracts.consent.policy import is_writer
 from salus.contracts.members.messages import Committee
 from salus.contracts.members.reads import member_of
 from salus.contracts.records.header import Header
+from salus.contracts.records.reads import batch_of, dealings_of, is_in_force
 from salus.contracts.records.statements import deposited
-from salus.contracts.records.tables import BATCHES as LEDGER_BATCHES
 from salus.core.clock import Clock
 from salus.core.errors import MalformedError
 from salus.core.ids import HOUR_MS, BatchId, Digest, MemberId, SubjectId, TimeMs
@@ -108,7 +108,7 @@ class Deposits:
             EnvelopeError: it does not open, is for another chain or seat, or its author did not sign it.
             NotSeatedError: this member does not hold the seat, or the epoch has passed.
             InconsistentDealerError: headers, hashes or shares do not lead to the roots.
-            DepositConflictError: the ledger holds this batch under other roots.
+            DepositConflictError: the ledger holds this batch under other roots, or dealt to this epoch otherwise.
             StaleError: blocks came faster than policies could be fetched.
             QuotaError: this author has dealt the batch under too many roots, or too many batches that are not final.
         """
@@ -188,8 +188,7 @@ class Deposits:
         return len(expired)
 
     def _is_final(self, author: MemberId, batch_id: BatchId, root: Digest, share_root: Digest) -> bool:
-        batch = LEDGER_BATCHES.get(self._view.state, (author, batch_id))
-        return batch is not None and (batch.root, batch.share_root) == (root, share_root)
+        return is_in_force(self._view.state, author, batch_id, root, share_root)
 
     def _check_room(self, shares: BatchHead) -> None:
         """What waits for a block, and is dropped without one, may not fill the disk in the meantime."""
@@ -231,13 +230,18 @@ class Deposits:
         for _ in range(ROUNDS_MAX):
             height = self._view.height
             self._seated(shares)
-            final = LEDGER_BATCHES.get(self._view.state, (shares.author, shares.batch_id))
-            if final is not None and (final.root, final.share_root) != (shares.root, shares.share_root):
+            final = batch_of(self._view.state, shares.author, shares.batch_id)
+            if final is not None and (final.root != shares.root or self._is_dealt_otherwise(shares)):
                 raise DepositConflictError(batch_id=shares.batch_id)
             refused = await self._refused(shares, held, is_final=final is not None)
             if self._view.height == height:
                 return refused
         raise StaleError(height=self._view.height)
+
+    def _is_dealt_otherwise(self, shares: BatchHead) -> bool:
+        """A batch dealt to an earlier epoch alone may be dealt again, under another share root; once it is, it is."""
+        dealing = dealings_of(self._view.state, shares.author, shares.batch_id)[-1]
+        return dealing.epoch >= shares.epoch and dealing.share_root != shares.share_root
 
     def _opened(self, sender: MemberId, deposit: Deposit) -> tuple[BatchHead, bytes]:
         """Who deals what, and the bytes that its author signed."""
@@ -262,7 +266,12 @@ class Deposits:
         return refused
 
     async def _may_write(self, shares: BatchHead, subject: SubjectId, *, is_final: bool) -> bool:
-        """A batch that is final was judged by a quorum: dealt again later, its author need not be a writer still."""
+        """A batch that is final was judged by a quorum: dealt again later, its author need not be a writer still.
+
+        Of a subject whose cell is closed nothing is kept, and the batch's other records are not held up by it.
+        """
+        if is_final and self._policies.is_closed(subject):
+            return True
         try:
             held = await self._policies.current(subject)
         except PolicyMissingError:
@@ -285,6 +294,8 @@ class Deposits:
         with self._store.commit("keeper.deposit") as connection:
             holdings: list[dict[str, object]] = []
             for one in held:
+                if self._policies.is_closed(one.subject):
+                    continue
                 tag = self._store.tag(one.subject)
                 holdings.append({"tag": tag, **place, "wrapped": self._store.wrapped(tag, one.holding, context)})
             upsert(connection, HOLDINGS, holdings)

@@ -20,6 +20,7 @@ from salus.crypto.signatures import SigningKey, verify
 from salus.keeper.access_log import AccessLog, anchor
 from salus.keeper.answers import Answers, Permitted, padded
 from salus.keeper.deposits import Deposits
+from salus.keeper.epochs import Epochs
 from salus.keeper.errors import EnvelopeError, PersonError
 from salus.keeper.messages import (
     Ask,
@@ -103,6 +104,7 @@ class Keeper:
         self.widenings = Widenings(member, store, view, transport, self.log, clock)
         self.policies = Policies(member, store, view, transport, self.widenings, keys.opening, keys.signing)
         self.deposits = Deposits(member, store, view, self.policies, keys.opening, keys.signing, clock, carry)
+        self.epochs = Epochs(member, store, view, self.policies)
         self.writers = Writers(member, view, self.policies, self.deposits, keys.opening)
         self.answers = Answers(
             member, view, self.policies, self.deposits, self.log, packs, keys.opening, keys.signing, clock

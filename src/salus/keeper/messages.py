@@ -145,6 +145,7 @@ class PolicyWanted(Record, tag="keeper.policy_wanted/1", frozen=True):
     """One keeper asks another for the policy behind a cell's commitment."""
 
     committee: CommitteeId
+    epoch: Epoch  # At which the asker sits there, or sat and serves still.
     seat: Seat  # The asker's.
     cell_id: CellId
     commitment: Digest
@@ -194,6 +195,7 @@ class Ask(Record, tag="keeper.ask/1", frozen=True):
     """An `Asking`, sealed to one seat."""
 
     committee: CommitteeId
+    epoch: Epoch  # At which the asked one sits there, or sat and serves still.
     seat: Seat
     sealed: Sealed
 

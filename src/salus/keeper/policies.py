@@ -16,7 +16,7 @@ from salus.contracts.cells.statements import held as held_statement
 from salus.contracts.cells.tables import Cell, Status
 from salus.contracts.consent.narrowing import narrows
 from salus.contracts.consent.policy import PolicySet, check_policy, commitment, is_subject_of, is_writer
-from salus.contracts.members.reads import committee_of, member_of
+from salus.contracts.members.reads import member_of
 from salus.core.errors import MalformedError, SalusError
 from salus.core.ids import HOUR_MS, CellId, Digest, MemberId, SubjectId
 from salus.core.transport import Transport, ask
@@ -45,7 +45,7 @@ from salus.keeper.messages import (
     info,
     widening_statement,
 )
-from salus.keeper.seats import own_seat, seats_of
+from salus.keeper.seats import holders_of, own_place, own_seat
 from salus.keeper.store import POLICIES, SubjectStore, upsert
 from salus.keeper.widenings import WIDENING_WAITS_MS, Widenings
 from salus.machine.view import View
@@ -198,19 +198,33 @@ class Policies:
             return Held(policy=policy, commitment=now.commitment, cell=now)
         raise PolicyMissingError(cell_id=cell_id)
 
+    async def fetch(self, cell_id: CellId) -> bool:
+        """Fetch the version in force from another seat, if it is not held here and one has it; whether it is here."""
+        cell = cell_of(self._view.state, cell_id)
+        if cell is None or self._held(cell_id, cell.commitment) is not None:
+            return True
+        return await self._fetched(cell_id, cell) is not None
+
+    def holds(self, cell_id: CellId, named: Digest) -> bool:
+        """Whether a version of a policy is here."""
+        return self._held(cell_id, named) is not None
+
+    def is_closed(self, subject: SubjectId) -> bool:
+        """Whether the subject's cell, if it is known here, is closed for good."""
+        cell_id = self._cell_of(self._store.tag(subject))
+        cell = None if cell_id is None else cell_of(self._view.state, cell_id)
+        return cell is not None and cell.status is Status.CLOSED
+
     async def told(self, sender: MemberId, wanted: PolicyWanted) -> PolicyFound:
         """Give another seat of the same committee a policy that it misses."""
-        committee = committee_of(self._view.state, wanted.committee)
-        if committee is None or wanted.seat > len(committee.seats):
-            raise NotSeatedError(seat=wanted.seat)
-        holder = committee.seats[wanted.seat - 1]
-        cell = cell_of(self._view.state, wanted.cell_id)
-        if holder.member != sender or cell is None or cell.committee != wanted.committee:
+        own_seat(self._view.state, wanted.committee, wanted.seat, sender, wanted.epoch)
+        cell, asker = cell_of(self._view.state, wanted.cell_id), member_of(self._view.state, sender)
+        if asker is None or cell is None or cell.committee != wanted.committee:
             raise NotSeatedError(seat=wanted.seat)
         policy = self._held(wanted.cell_id, wanted.commitment)
         if policy is None:
             return PolicyFound(sealed=b"")
-        return PolicyFound(sealed=seal(holder.sealing, encode(policy), info(self._view.chain, "policy copy")))
+        return PolicyFound(sealed=seal(asker.keys.sealing, encode(policy), info(self._view.chain, "policy copy")))
 
     def _opened(self, shape: type[R], sealed: SealedPolicy | SealedFirstPolicies) -> R:
         try:
@@ -349,19 +363,15 @@ class Policies:
     async def _fetched(self, cell_id: CellId, cell: Cell) -> PolicySet | None:
         if cell.status is Status.CLOSED:
             return None
-        committee = committee_of(self._view.state, cell.committee)
-        if committee is None:
+        place = own_place(self._view.state, cell.committee, self._member)
+        if place is None:
             return None
-        mine = next((seat for seat, holder in seats_of(committee) if holder.member == self._member), None)
-        if mine is None:
-            return None
-        wanted = PolicyWanted(committee=cell.committee, seat=mine, cell_id=cell_id, commitment=cell.commitment)
-        for _, holder in seats_of(committee):
-            if holder.member == self._member:
-                continue
-            policy = await self._asked(holder.member, wanted)
+        epoch, seat = place
+        wanted = PolicyWanted(cell.committee, epoch, seat, cell_id=cell_id, commitment=cell.commitment)
+        for peer in holders_of(self._view.state, cell.committee):
+            policy = None if peer == self._member else await self._asked(peer, wanted)
             if policy is not None:
-                self._keep(holder.member, [(policy, cell.commitment, True)])
+                self._keep(peer, [(policy, cell.commitment, True)])
                 return policy
         return None
 

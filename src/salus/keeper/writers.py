@@ -6,7 +6,7 @@ they wrote once, and may open what they wrote only as the patient wishes now. To
 
 from salus.contracts.consent.policy import is_writer
 from salus.contracts.members.reads import member_of
-from salus.contracts.records.reads import batch_of
+from salus.contracts.records.reads import is_in_force
 from salus.core.errors import MalformedError
 from salus.core.ids import CommitteeId, MemberId, Sealed, Seat, SubjectId
 from salus.core.transport import Door
@@ -76,7 +76,6 @@ class Writers:
 
     def _wrote(self, member: MemberId, subject: SubjectId) -> bool:
         for author, batch_id, roots, _ in self._deposits.holdings_of(subject):
-            batch = batch_of(self._view.state, author, batch_id) if author == member else None
-            if batch is not None and (batch.root, batch.share_root) == roots:
+            if author == member and is_in_force(self._view.state, author, batch_id, *roots):
                 return True
         return False

@@ -34,6 +34,7 @@ from salus.sdk.gateway import Gateway
 from salus.sdk.hands import Hands
 from salus.sdk.own import OwnRecords
 from salus.sdk.reader import Reader, Wanted
+from salus.sdk.redealing import Redealer
 from salus.sdk.unified import Unified, UnifiedRead
 from salus.vault.vault import GOOD_MS
 
@@ -82,6 +83,7 @@ class GatewaySide:
         self.blobs = vault_store(folder, faults)
         self.own_log = AccessLog(name, self.store, clock)
         self.author = Author(self.gateway, self.store, self.blobs, hands)
+        self.redealer = Redealer(self.gateway, self.store, self.blobs)
         self.own = OwnRecords(self.gateway, self.store, self.blobs, self.own_log, packs)
         self.desk = Desk(self.gateway, self.store, self.own_log, secrets.gateway)
         self.directory = Directory(self.gateway, self.store)
@@ -125,11 +127,13 @@ class GatewaySide:
         return reading
 
     async def tend(self) -> Tended:
-        """What is due: the own log's root onto the ledger, batches to seats that miss them."""
+        """What is due: the own log's root onto the ledger, batches to new committees, and to seats that miss them."""
         roots = int(await anchor(self.own_log, LogKind.AUTHOR, self.ledger, self.gateway.sponsor))
         self._drop_orphans()
         await self.author.resume()
-        return Tended(log_roots=roots, batches_made_durable=await self.author.work_outbox())
+        again = await self.redealer.work()
+        durable = await self.author.work_outbox()
+        return Tended(log_roots=roots, batches_made_durable=durable, batches_dealt_again=again)
 
     def close(self) -> None:
         """Let go of the folder."""

@@ -11,9 +11,9 @@ import asyncio
 from pathlib import Path
 
 from salus.contracts.consent import Pack
-from salus.contracts.members.reads import committee_of
+from salus.contracts.members.reads import committee_at
 from salus.contracts.records.messages import Anchor
-from salus.contracts.records.reads import batch_of
+from salus.contracts.records.reads import batch_of, dealing_of
 from salus.core.clock import Clock
 from salus.core.errors import SalusError
 from salus.core.faults import NO_FAULTS, Faults
@@ -84,6 +84,7 @@ class KeeperSide:
         """What is due: the log's root onto the ledger, expired deposits and orphaned packs out."""
         roots = int(await self.keeper.anchor_log(self._sponsor))
         self.keeper.tick()
+        await self.keeper.epochs.follow()
         self._drop_orphans()
         return Tended(log_roots=roots)
 
@@ -109,14 +110,14 @@ class KeeperSide:
         self._store.close()
 
     def _drop_orphans(self) -> None:
-        """Drop others' packs of batches that did not become final in time. A member's own are its gateway's to drop:
-        a plan of its own may still go on."""
+        """Drop others' packs of batches that did not become final in time, or were dealt again to a committee without
+        this member. A member's own are its gateway's to drop: a plan of its own may still go on."""
         if self._clock() - self._tidied < HOUR_MS:
             return
         self._tidied = self._clock()
-        state, due = self._ledger.state, self._ledger.time - GOOD_MS
+        due = self._ledger.time - GOOD_MS
         for author, batch_id, written in list(self.blobs.packs()):
-            if author != self.name and written < due and batch_of(state, author, batch_id) is None:
+            if author != self.name and written < due and self.name not in self._seat_members(author, batch_id):
                 self.blobs.drop(author, batch_id)
 
     def _permits(self, sender: MemberId, request_id: RequestId) -> frozenset[Digest]:
@@ -126,8 +127,12 @@ class KeeperSide:
         return permitted.blobs
 
     def _seat_members(self, author: MemberId, batch_id: BatchId) -> tuple[MemberId, ...]:
-        batch = batch_of(self._ledger.state, author, batch_id)
-        committee = None if batch is None else committee_of(self._ledger.state, batch.committee)
+        """Who sits where a batch was dealt last: their vaults keep its blobs."""
+        state = self._ledger.state
+        batch, dealing = batch_of(state, author, batch_id), dealing_of(state, author, batch_id)
+        if batch is None or dealing is None:
+            return ()
+        committee = committee_at(state, batch.committee, dealing.epoch)
         return () if committee is None else tuple(holder.member for holder in committee.seats)
 
     def _block_arrived(self, stored: StoredBlock) -> None:

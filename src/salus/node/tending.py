@@ -9,6 +9,11 @@ class Tended:
 
     log_roots: int = 0
     batches_made_durable: int = 0
+    batches_dealt_again: int = 0
 
     def __add__(self, other: "Tended") -> "Tended":
-        return Tended(self.log_roots + other.log_roots, self.batches_made_durable + other.batches_made_durable)
+        return Tended(
+            self.log_roots + other.log_roots,
+            self.batches_made_durable + other.batches_made_durable,
+            self.batches_dealt_again + other.batches_dealt_again,
+        )

@@ -24,7 +24,7 @@ from salus.contracts.records.errors import (
     TargetInOwnBatchError,
     TargetTwiceError,
 )
-from salus.contracts.records.header import LEAVES_PER_BATCH, Header, RecordId
+from salus.contracts.records.header import LEAVES_PER_BATCH, RecordId
 from salus.contracts.records.messages import Anchor, SeatReceipt, Supersede, Withdraw
 from salus.contracts.records.reads import batch_of
 from salus.core.errors import SalusError, UnavailableError
@@ -185,6 +185,8 @@ class Author(Dealer):
                 continue
             own = self._own_by_subject(plan)
             committee = self._gateway.committee(plan.committee)
+            if committee.epoch != plan.epoch:
+                continue  # To be dealt again first: `redealing.py`.
             are_blobs_kept = await self._put_blobs(plan, own, committee)
             receipts = await self._deposit(plan, own, committee)
             are_shares_held = not isinstance(receipts, DepositRefused) and len(receipts) == len(committee.seats)
@@ -411,11 +413,7 @@ class Author(Dealer):
         )
 
     def _own_by_subject(self, plan: Plan) -> dict[SubjectId, list[OwnEntry]]:
-        own: dict[SubjectId, list[OwnEntry]] = {}
-        for entries in self._store.own_of_batch(plan.batch_id).values():
-            for entry in entries:
-                own.setdefault(reopen(Header, entry.header).subject, []).append(entry)
-        return own
+        return self._store.own_by_subject(plan.batch_id)
 
     def _check_own_blobs(self, plan: Plan, own: Mapping[SubjectId, list[OwnEntry]]) -> None:
         if None in self._blobs.read(self._gateway.member, plan.batch_id, blobs_of(by_index(own))):

@@ -4,7 +4,7 @@ Built on the keeper's `SubjectStore`: every value about a subject is wrapped und
 the gateway's own with a KEK of its own.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from enum import IntEnum
 from typing import Any, ClassVar
 
@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from salus.contracts.consent import PolicySet, commitment
+from salus.contracts.records.header import Header
 from salus.core.errors import MalformedError
 from salus.core.faults import NO_FAULTS, Faults
 from salus.core.ids import (
@@ -219,6 +220,14 @@ class AuthorStore(SubjectStore):
         rows = self.connection.execute(_KEPT, {"batch": batch_id})
         return {MemberId(row.vault): BlobsKept(int(row.good_until), bytes(row.signature)) for row in rows}
 
+    def drop_vault_receipts(self, batch_id: BatchId, vaults: Collection[MemberId]) -> None:
+        """Forget what these vaults signed for a batch's blobs: they are to keep others too."""
+        if not vaults:
+            return
+        at = (VAULT_RECEIPTS.c.batch_id == batch_id, VAULT_RECEIPTS.c.vault.in_(sorted(vaults)))
+        with self.commit("author.vault_receipts") as connection:
+            connection.execute(VAULT_RECEIPTS.delete().where(*at))
+
     def set_stage(self, plan: Plan, stage: Stage) -> None:
         """Note how far a plan has come."""
         with self.commit(f"author.{stage.name.lower()}"):
@@ -249,6 +258,14 @@ class AuthorStore(SubjectStore):
         """The own records of a batch, by subject's tag."""
         rows = self.connection.execute(sa.select(OWN.c.tag, OWN.c.wrapped).where(OWN.c.batch_id == batch_id)).all()
         return {bytes(row.tag): self._own(bytes(row.tag), batch_id, row.wrapped) for row in rows}
+
+    def own_by_subject(self, batch_id: BatchId) -> dict[SubjectId, list[OwnEntry]]:
+        """As `own_of_batch`, by subject, as their headers say."""
+        own: dict[SubjectId, list[OwnEntry]] = {}
+        for entries in self.own_of_batch(batch_id).values():
+            for entry in entries:
+                own.setdefault(reopen(Header, entry.header).subject, []).append(entry)
+        return own
 
     def own_of_subject(self, subject: SubjectId) -> Iterator[tuple[BatchId, tuple[OwnEntry, ...]]]:
         """A subject's own records, batch by batch."""

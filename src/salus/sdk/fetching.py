@@ -8,17 +8,15 @@ import asyncio
 from collections.abc import Coroutine, Mapping, Sequence
 from hashlib import sha256
 
-from salus.contracts.members.messages import Committee
 from salus.contracts.records.header import Header
 from salus.core.errors import SalusError
 from salus.core.ids import MIB_BYTES, Digest, MemberId, RequestId
 from salus.core.transport import ask
-from salus.crypto.shares import faulty
 from salus.sdk.enough import GRACE_S
 from salus.sdk.gateway import Gateway
 from salus.sdk.views import Findings
 from salus.vault.messages import REPLY_BYTES_MAX, WANTED_MAX, Blobs, BlobWanted, GetBlobs
-from salus.vault.places import preference
+from salus.vault.places import keepers_of
 
 FULL_BYTES = REPLY_BYTES_MAX // 4  # A reply cut short for its size has at least this much, whatever the next blob's.
 SLOW_BYTES_PER_S = 8 * MIB_BYTES  # Who carries large blobs no slower than this is not taken for silent.
@@ -27,19 +25,20 @@ Places = Mapping[BlobWanted, Sequence[MemberId]]
 
 
 async def fetch_blobs(
-    gateway: Gateway, committee: Committee, request_id: RequestId, headers: Sequence[Header], findings: Findings
+    gateway: Gateway,
+    request_id: RequestId,
+    records: Sequence[tuple[Header, Sequence[Sequence[MemberId]]]],
+    findings: Findings,
 ) -> dict[Digest, bytes]:
-    """What could be had of the blobs of these records, by digest."""
-    members = [holder.member for holder in committee.seats]
-    copies = faulty(len(members)) + 1
+    """What could be had of the blobs of these records, by digest; each from vaults of its holders, the latest first."""
     places: dict[BlobWanted, list[MemberId]] = {}
     sizes_bytes: dict[Digest, int] = {}
-    for header in headers:
+    for header, holders in records:
         author = header.record.author
         for digest in header.blobs:
-            order = preference(digest, members)
-            rest = [author] if author in order[copies:] else []
-            places[BlobWanted(author, header.record.batch_id, digest)] = [*order[:copies], *rest]
+            order = [vault for members in holders for vault in keepers_of(digest, members)]
+            rest = [author] if any(author in members for members in holders) else []
+            places[BlobWanted(author, header.record.batch_id, digest)] = list(dict.fromkeys([*order, *rest]))
             sizes_bytes[digest] = header.size_bytes // len(header.blobs)
     return await _Fetching(gateway, request_id, places, sizes_bytes, findings).run()
 

@@ -36,7 +36,7 @@ from salus.keeper.messages import Asking, Person
 from salus.sdk.checks import Checks, Known
 from salus.sdk.errors import TooFewSeatsError
 from salus.sdk.fetching import fetch_blobs
-from salus.sdk.gateway import Gateway, new_id, new_secret, seats_of
+from salus.sdk.gateway import Gateway, new_id, new_secret
 from salus.sdk.hearing import Heard, Hearing
 from salus.sdk.views import Findings, Gap, Opened, View
 from salus.sdk.wanted import Reader, Wanted
@@ -116,12 +116,16 @@ class OpenRead:
         )
         try:
             heard = await hearing.hear()
-            if hearing.late and len(heard) < threshold(len(committee.seats)):
+            if hearing.late and not hearing.can_combine:
                 heard = await hearing.hear_rest()
-            _enough(committee, len(heard), list(hearing.failures.values()))
+            _enough(committee, hearing)
             checks, checked = self._checked(committee, heard)
             if hearing.late and checks.lacks_shares:
                 heard = await hearing.hear_rest()
+                checks, checked = self._checked(committee, heard)
+            if not hearing.is_level and checks.lacks_shares:
+                heard = await hearing.hear_level()
+                _enough(committee, hearing)
                 checks, checked = self._checked(committee, heard)
         finally:
             hearing.let_go()
@@ -130,14 +134,14 @@ class OpenRead:
         self._again_at = max(one.height for one in heard)
         findings.add(checked)
         keys, gaps = checks.keys(findings)
-        records, missing = await self._documents(checks.known, keys, committee, findings)
+        records, missing = await self._documents(checks.known, keys, findings)
         return View(
             records=records,
             gaps=sorted([*gaps, *missing], key=lambda gap: encode(gap.record)),
             accusations=findings.accusations,
             height=max(one.height for one in heard),
             answered=len(heard),
-            absent=tuple(holder.member for seat, holder in seats_of(committee) if seat in hearing.failures),
+            absent=hearing.absent,
             notices=findings.notices,
         )
 
@@ -164,11 +168,10 @@ class OpenRead:
         self,
         known: Mapping[RecordId, Known],
         keys: Mapping[RecordId, bytes],
-        committee: Committee,
         findings: Findings,
     ) -> tuple[list[Opened], list[Gap]]:
-        headers = [known[record].header for record in keys]
-        blobs = await fetch_blobs(self._gateway, committee, self.opening.request_id, headers, findings)
+        wanted = [(known[record].header, known[record].holders) for record in keys]
+        blobs = await fetch_blobs(self._gateway, self.opening.request_id, wanted, findings)
         opened: list[Opened] = []
         gaps: list[Gap] = []
         fates = _fates(self._gateway, known)
@@ -195,14 +198,14 @@ def _is_not_seated(error: SalusError) -> bool:
     return isinstance(error, PeerRefusalError) and error.said == NotSeatedError.code
 
 
-def _enough(committee: Committee, answered: int, failures: list[SalusError]) -> None:
-    need = threshold(len(committee.seats))
-    if answered >= need:
+def _enough(committee: Committee, hearing: Hearing) -> None:
+    if hearing.can_combine:
         return
-    refusals = [error for error in failures if isinstance(error, RefusalError)]
+    need = threshold(len(committee.seats))
+    refusals = [error for error in hearing.failures.values() if isinstance(error, RefusalError)]
     if len(refusals) > len(committee.seats) - need:
         raise refusals[0]
-    raise TooFewSeatsError(answered=answered, needed=need)
+    raise TooFewSeatsError(answered=len(hearing.answering), needed=need)
 
 
 async def open_read(gateway: Gateway, reader: Reader, wanted: Wanted, second: Reader | None = None) -> OpenRead:

@@ -6,7 +6,15 @@ what a leaf stands for; `batch.py` how its trees are laid out; `tables.py` what 
 """
 
 from salus.contracts.records.messages import Anchor, Attest, FirstWithdraw, SeatReceipt, Supersede, Withdraw
-from salus.contracts.records.reads import batch_of, dealing_of, dealings_of, fate_of, is_current, overridden_by
+from salus.contracts.records.reads import (
+    batch_of,
+    dealing_of,
+    dealings_of,
+    fate_of,
+    is_current,
+    is_in_force,
+    overridden_by,
+)
 from salus.contracts.records.tables import Batch, Dealing, Fate, Override, Successor
 from salus.contracts.records.transitions import anchor, attest, withdraw
 
@@ -29,6 +37,7 @@ __all__ = [
     "dealings_of",
     "fate_of",
     "is_current",
+    "is_in_force",
     "overridden_by",
     "withdraw",
 ]

@@ -1,4 +1,4 @@
-"""What an author may say of sealed records: a batch exists, is dealt to other seats, has a version that is no longer."""
+"""What an author may say of sealed records: a batch exists, is dealt to other seats, holds a version that is over."""
 
 from typing import ClassVar
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from salus.contracts.members.reads import committee_of
 from salus.contracts.records.messages import Anchor, FirstWithdraw, Withdraw
 from salus.contracts.records.tables import ATTESTED, BATCHES, OVERRIDES, Batch, Dealing, Override
-from salus.core.ids import BatchId, MemberId
+from salus.core.ids import BatchId, Digest, MemberId
 from salus.core.wire import Message
 from salus.state.state import State
 
@@ -32,6 +32,14 @@ def dealing_of(state: State, author: MemberId, batch_id: BatchId) -> Dealing | N
     """The dealing of a batch that is in force: whose shares, under which share root, count now."""
     dealings = dealings_of(state, author, batch_id)
     return dealings[-1] if dealings else None
+
+
+def is_in_force(state: State, author: MemberId, batch_id: BatchId, root: Digest, share_root: Digest) -> bool:
+    """Whether a batch is on the ledger under this root, and dealt last under this share root."""
+    batch = BATCHES.get(state, (author, batch_id))
+    if batch is None or batch.root != root:
+        return False
+    return dealings_of(state, author, batch_id)[-1].share_root == share_root
 
 
 def fate_of(state: State, author: MemberId, batch_id: BatchId, index: int) -> Override | None:

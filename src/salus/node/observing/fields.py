@@ -119,6 +119,7 @@ FIELDS: Mapping[str, Check] = {
     "process_id": _number,
     "log_roots": _number,
     "batches_made_durable": _number,
+    "batches_dealt_again": _number,
     "ready": _flag,
     "catching_up": _flag,
 }

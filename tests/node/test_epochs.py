@@ -1,0 +1,191 @@
+"""A committee changes while the network runs: old records stay readable, their shares move, and nobody honest is named."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from salus.cli.actions import governance
+from salus.contracts.members.reads import dealt_at, former
+from salus.contracts.members.tables import Standing
+from salus.contracts.records.reads import dealing_of
+from salus.core.ids import MemberId
+from salus.keeper.store import BATCHES, HOLDINGS
+from salus.machine.invariants import invariants
+from salus.sdk.views import View
+from tests.node.stage import HOSPITALS, Clock, Stage, data_of, permit, shown, stage
+from tests.node.test_governed_network import decide, home
+
+JOINERS = ("southport", "eastbay", "westend")
+
+
+async def joined(on: Stage, *names: str) -> None:
+    """These organisations become members; everybody there is votes."""
+    for name in names:
+        change = governance.adding(home(on), MemberId(name), jurisdiction="us", validator=False, quota_bytes=1 << 20)
+        assert await decide(on, change, by=enough(on)) is Standing.EXECUTED
+
+
+def enough(on: Stage) -> list[str]:
+    """As many members as a change takes, and no more: there is no vote on what is decided."""
+    here = [member.name for member in on.network.members]
+    return here[: 2 * len(here) // 3 + 1]
+
+
+async def seated(on: Stage, *names: str) -> int:
+    """The committee has these seats, at its next epoch."""
+    change = governance.seating(home(on), on.network.committee.hex(), names)
+    assert await decide(on, change, by=enough(on)) is Standing.EXECUTED
+    committee = on["mercy"].gateway.committee(on.network.committee)
+    return committee.epoch
+
+
+def share_roots(on: Stage, member: str) -> set[bytes]:
+    """Of all dealings whose shares a keeper has, by their rows."""
+    connection = on[member].keeper._store.connection
+    rows = [set(connection.execute(sa.select(table.c.share_root)).scalars()) for table in (BATCHES, HOLDINGS)]
+    assert rows[0] == rows[1]
+    return {bytes(one) for one in rows[0]}
+
+
+def in_force(on: Stage, author: str, batch_id: bytes) -> tuple[int, bytes]:
+    dealing = dealing_of(on.network.ledger.state, MemberId(author), batch_id)
+    assert dealing is not None
+    return dealing.epoch, dealing.share_root
+
+
+async def dealt_again(on: Stage, rounds: int = 3) -> None:
+    """Housekeeping until nothing is dealt to an earlier epoch; once more, so that keepers have seen it."""
+    for _ in range(rounds):
+        await on.network.tend()
+    assert former(on.network.ledger.state, on.network.committee) == ()
+    await on.network.tend()
+
+
+def assert_whole(view: View, *sources: str) -> None:
+    """All of these are shown, nothing is missing, nobody is named."""
+    assert shown(view) == sorted(data_of(source) for source in sources)
+    assert (view.gaps, view.accusations) == ([], [])
+
+
+async def test_from_four_keepers_to_seven_old_records_are_read_before_during_and_after(tmp_path: Path) -> None:
+    clock = Clock()
+    async with stage(tmp_path, clock=clock) as on:
+        wallet = await on.patient("mercy", "lakeside", rules=(permit("st-luke"),))
+        first = await on.seal("mercy", wallet, "a")
+        await on.seal("lakeside", wallet, "b")
+        reader = await on.clinician("st-luke")
+        await joined(on, *JOINERS)
+        assert_whole(await on.view("st-luke", reader, wallet), "a", "b")
+
+        assert await seated(on, *HOSPITALS, *JOINERS) == 2
+        assert dealt_at(on.network.ledger.state, on.network.committee, 1) == 2
+        during = await on.view("st-luke", reader, wallet)
+        assert_whole(during, "a", "b")
+        assert during.absent == ()
+
+        await on["mercy"].tend()  # Lakeside's batch lies at the first epoch still.
+        assert in_force(on, "mercy", first.records[0].batch_id)[0] == 2
+        assert dealt_at(on.network.ledger.state, on.network.committee, 1) == 1
+        assert_whole(await on.view("st-luke", reader, wallet), "a", "b")
+
+        await dealt_again(on)
+        after = await on.view("st-luke", reader, wallet)
+        assert_whole(after, "a", "b")
+        assert (after.answered, after.absent, after.notices) == (7, (), [])
+        await on.seal("mercy", wallet, "c")
+        assert_whole(await on.view("st-luke", reader, wallet), "a", "b", "c")
+        assert list(invariants(on.network.ledger.state)) == []
+        for name in ("mercy", "lakeside"):
+            on.network.switchboard.off_line.add(MemberId(name))  # As many as may be away, and the authors themselves.
+        assert_whole(await on.view("st-luke", reader, wallet), "a", "b", "c")
+        on.network.switchboard.off_line.clear()
+    async with stage(tmp_path, clock=clock) as on:
+        assert_whole(await on.view("st-luke", await on.clinician("st-luke"), wallet), "a", "b", "c")
+
+
+async def test_a_revocation_in_between_holds_at_old_and_new_keepers(tmp_path: Path) -> None:
+    async with stage(tmp_path) as on:
+        wallet = await on.patient("mercy", rules=(permit("st-luke"), permit("southport")))
+        await on.seal("mercy", wallet, "a")
+        await joined(on, *JOINERS)
+        await seated(on, *HOSPITALS, *JOINERS)
+        reader = await on.clinician("st-luke")
+        other = await on.clinician("southport")
+        wallet = await on.change(wallet, rules=(permit("southport"),))
+        assert shown(await on.view("st-luke", reader, wallet)) == []
+        assert_whole(await on.view("southport", other, wallet), "a")
+        await dealt_again(on)
+        assert shown(await on.view("st-luke", reader, wallet)) == []
+        assert_whole(await on.view("southport", other, wallet), "a")
+
+
+async def test_old_shares_are_destroyed_once_a_quorum_holds_new_ones_and_not_before(tmp_path: Path) -> None:
+    """Mercy is in both committees, northgate in the old one alone, southport in the new one alone."""
+    async with stage(tmp_path) as on:
+        wallet = await on.patient("mercy", rules=(permit("st-luke"),))
+        sealed = await on.seal("mercy", wallet, "a")
+        batch_id = sealed.records[0].batch_id
+        _, old = in_force(on, "mercy", batch_id)
+        await joined(on, "southport")
+        await seated(on, "mercy", "st-luke", "lakeside", "southport")
+        for name in ("st-luke", "lakeside"):  # With two of four away no quorum can sign.
+            on.network.switchboard.off_line.add(MemberId(name))
+        for _ in range(3):
+            await on.network.tend()
+        assert in_force(on, "mercy", batch_id) == (1, old)
+        assert old in share_roots(on, "mercy") & share_roots(on, "northgate")
+        on.network.switchboard.off_line.clear()
+
+        await dealt_again(on)
+        epoch, new = in_force(on, "mercy", batch_id)
+        assert (epoch, new != old) == (2, True)
+        assert [share_roots(on, name) for name in ("mercy", "northgate", "southport")] == [{new}, set(), {new}]
+
+
+async def test_who_sat_there_serves_until_its_shares_are_dealt_again(tmp_path: Path) -> None:
+    """All four seats move to others: without those who sat there nothing old could be read until it is dealt again."""
+    async with stage(tmp_path) as on:
+        wallet = await on.patient("mercy", rules=(permit("st-luke"),))
+        await on.seal("mercy", wallet, "a")
+        names = (*JOINERS, "norwood")
+        await joined(on, *names)
+        await seated(on, *names)
+        reader = await on.clinician("st-luke")
+        assert_whole(await on.view("st-luke", reader, wallet), "a")
+        wallet = await on.change(wallet, rules=(permit("st-luke"), permit("lakeside")))  # Deposited with the new ones.
+        assert_whole(await on.view("st-luke", reader, wallet), "a")
+        await dealt_again(on)
+        assert [share_roots(on, name) for name in HOSPITALS] == [set()] * 4
+        view = await on.view("st-luke", reader, wallet)
+        assert_whole(view, "a")
+        assert (view.answered, view.absent) == (4, ())
+
+
+async def test_the_departed_is_needed_until_its_shares_are_elsewhere(tmp_path: Path) -> None:
+    async with stage(tmp_path) as on:
+        wallet = await on.patient("mercy", rules=(permit("st-luke"),))
+        await on.seal("mercy", wallet, "a")
+        await joined(on, *JOINERS)
+        await seated(on, *HOSPITALS, *JOINERS)
+        for name in ("northgate", "lakeside"):
+            await seated(on, *[one for one in (*HOSPITALS, *JOINERS) if one != name])
+        await dealt_again(on)
+        assert_whole(await on.view("st-luke", await on.clinician("st-luke"), wallet), "a")
+
+
+@pytest.mark.parametrize("names", [HOSPITALS[:3], ("mercy", "st-luke", "lakeside", "northgate", "southport")])
+async def test_fewer_keepers_or_more(tmp_path: Path, names: Sequence[str]) -> None:
+    async with stage(tmp_path) as on:
+        wallet = await on.patient("mercy", "st-luke", rules=(permit("lakeside"),))
+        await on.seal("mercy", wallet, *"abc")
+        await on.seal("st-luke", wallet, "d")
+        await joined(on, "southport")
+        await seated(on, *names)
+        reader = await on.clinician("lakeside")
+        assert_whole(await on.view("lakeside", reader, wallet), *"abcd")
+        await dealt_again(on)
+        view = await on.view("lakeside", reader, wallet)
+        assert_whole(view, *"abcd")
+        assert view.answered == len(names)
