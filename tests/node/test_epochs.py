@@ -1,4 +1,4 @@
-"""A committee changes while the network runs: old records stay readable, their shares move, and nobody honest is named."""
+"""A committee changes while the network runs: old records stay readable, shares move, and nobody honest is named."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -111,7 +111,7 @@ class Redealer(Dealer):
     async def _place_blobs(
         self, plan: Plan, own: Mapping[SubjectId, list[OwnEntry]], committee: Committee, before: Committee | None
     ) -> bool | None:
-        """Ciphertext into vaults that are to keep it now and did not; whether all have it; None if some blob has none."""
+        """Ciphertext into vaults that are to keep it now and did not; whether all have it; None if a blob has none."""
         signed = self._store.vault_receipts(plan.batch_id).keys()
         members, had = _members(committee), _members(before)
         digests = blobs_of(by_index(own))
