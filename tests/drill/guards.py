@@ -79,6 +79,7 @@ GUARDS: Mapping[str, tuple[Patch, ...]] = {
     "replay of issue": (without(f"{_CREDENTIALS}.issue", "CredentialExistsError"),),
     "replay of revoke": (without(f"{_CREDENTIALS}.revoke", "StaleVersionError", "CredentialRevokedError"),),
     "replay of anchor": (without(f"{_RECORDS}.anchor", "BatchExistsError"),),
+    "replay of attest": (without(f"{_RECORDS}.attest", "AttestedBeforeError"),),
     "replay of withdraw": (without(f"{_RECORDS}.withdraw", "AlreadyWithdrawnError"),),
     "replay of request": (without(f"{_READS}.request", "RequestExistsError"),),
     "replay of log_root": (without(f"{_READS}.log_root", "StaleVersionError"),),

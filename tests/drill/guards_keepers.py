@@ -27,7 +27,7 @@ _BATCHES = "salus.sdk.checks._Batches"
 _CHECK = "salus.engines.check"
 _TAKEN = "salus.sdk.fetching._Fetching._take"
 
-_EVERY_PATH = rewritten(f"{_BATCHES}._check", "is_open and is_shared", "True")
+_EVERY_PATH = rewritten(f"{_BATCHES}._check", "is_open and share_root == dealing.share_root", "True")
 _EVERY_POLICY = answering("salus.sdk.hearing.Hearing._leave_out_other_policies", lambda self: None)
 _EVERY_KEY = rewritten(
     f"{_CHECKS}._dealt_again",
@@ -87,11 +87,36 @@ GUARDS: Mapping[str, tuple[Patch, ...]] = {
     "dealer of one share off the curve": (_EVERY_KEY,),
     "dealer that commits to another key": (_EVERY_KEY,),
     "two headers for one leaf, half and half": (
-        answering("salus.contracts.records.transitions._check_signatures", lambda committee, ctx, msg: None),
+        answering(
+            "salus.contracts.records.transitions._check_signatures",
+            lambda committee, named, root, author, ctx, msg: None,
+        ),
     ),
     "two headers for one leaf, one keeper apart": (
         _EVERY_PATH,
         without("salus.keeper.answers.Answers._held_and_final", "batch_root"),
+    ),
+    # epochs
+    "new dealing without a quorum": (
+        without("salus.contracts.records.transitions._check_seats", "TooFewReceiptsError"),
+    ),
+    "new dealing under another share root": (
+        answering(
+            "salus.contracts.records.transitions._check_signatures",
+            lambda committee, named, root, author, ctx, msg: None,
+        ),
+    ),
+    "dealer of other keys at a new epoch": (
+        _EVERY_KEY,
+        rewritten(
+            "salus.sdk.reader.OpenRead._documents",
+            'findings.accuse(record.author, "inconsistent_dealer", record)',
+            "pass",
+        ),
+    ),
+    "keeper with a share of an earlier epoch": (_EVERY_PATH,),
+    "t-1 keepers pooling shares of two epochs": (
+        rewritten("salus.contracts.records.batch.share_contexts_prefix", "committee, epoch,", "committee, 0,"),
     ),
     # logs
     "keeper that leaves its newest log entry out": (_NO_ANCHOR,),

@@ -114,8 +114,8 @@ class Epochs:
 
     def _is_over(self, row: Row) -> bool:
         author, batch_id, _, share_root = row
-        earlier = dealings_of(self._view.state, MemberId(author), batch_id)[:-1]
-        return any(dealing.share_root == share_root for dealing in earlier)
+        roots = [dealing.share_root for dealing in dealings_of(self._view.state, MemberId(author), batch_id)]
+        return share_root in roots[:-1] and share_root != roots[-1]
 
 
 def _done(committee_id: CommitteeId) -> str:

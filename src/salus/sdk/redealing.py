@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from salus.contracts.members.messages import Committee
 from salus.contracts.members.reads import committee_at
 from salus.contracts.members.tables import COMMITTEES
-from salus.contracts.records.messages import Attest
+from salus.contracts.records.messages import Attest, SeatReceipt
 from salus.contracts.records.reads import dealing_of
 from salus.core.errors import SalusError
 from salus.core.ids import Digest, MemberId, SubjectId
@@ -102,11 +102,15 @@ class Redealer(Dealer):
         receipts = await self._deposit(new, own, committee)
         if isinstance(receipts, DepositRefused) or len(receipts) < quorum(len(committee.seats)):
             return False
-        word = Attest(batch_id=new.batch_id, epoch=new.epoch, share_root=share_root, receipts=tuple(receipts))
-        await self._gateway.sponsor(word)
+        await self._gateway.sponsor(self._word(new, receipts))
         is_durable = are_placed and len(receipts) == len(committee.seats)
         self._store.set_stage(new, Stage.DURABLE if is_durable else Stage.FINAL)
         return True
+
+    def _word(self, plan: Plan, receipts: Sequence[SeatReceipt]) -> Attest:
+        return Attest(
+            batch_id=plan.batch_id, epoch=plan.epoch, share_root=plan.share_root, receipts=tuple(receipts), author=None
+        )
 
     async def _place_blobs(
         self, plan: Plan, own: Mapping[SubjectId, list[OwnEntry]], committee: Committee, before: Committee | None

@@ -7,6 +7,7 @@ each replay the world has moved on, so that a second acceptance would undo somet
 from collections.abc import Awaitable, Callable
 
 from salus.cli.drill.attack import Outcome, attack, must, verdict
+from salus.cli.drill.epochs import TURNED, seat
 from salus.cli.drill.world import Document, Patient, World
 from salus.contracts.cells.messages import Advance, Close, Create, Freeze, Thaw
 from salus.contracts.credentials.messages import Issue, Revoke
@@ -23,7 +24,7 @@ from salus.contracts.members.messages import (
 from salus.contracts.members.reads import member_of
 from salus.contracts.members.tables import Member
 from salus.contracts.reads.messages import LogRoot, Request
-from salus.contracts.records.messages import Anchor, Withdraw
+from salus.contracts.records.messages import Anchor, Attest, Withdraw
 from salus.core.ids import MIB_BYTES, FhirType, MemberId, Version
 from salus.core.wire import Message
 from salus.crypto.hpke import OpeningKey
@@ -80,6 +81,13 @@ async def _issue(world: World) -> None:
 async def _anchor(world: World) -> None:
     """A batch: again, it would move to another height."""
     await world.new_patient(_NOTE)
+
+
+async def _attest(world: World) -> None:
+    """A batch that was dealt again: again, it would count from another height."""
+    await world.new_patient(_NOTE)
+    await seat(world, *TURNED)
+    await world.network["mercy"].redealer.work()
 
 
 async def _withdraw(world: World) -> None:
@@ -196,6 +204,7 @@ _enter(Close, _create, _OWNED, "cells.stale_version")
 _enter(Issue, _issue, "salus.contracts.credentials.transitions.issue", "credentials.exists")
 _enter(Revoke, _issue, "salus.contracts.credentials.transitions.revoke", "credentials.stale_version")
 _enter(Anchor, _anchor, "salus.contracts.records.transitions.anchor", "records.batch_exists")
+_enter(Attest, _attest, "salus.contracts.records.transitions.attest", "records.attested_before", harmful=True)
 _enter(Withdraw, _withdraw, "salus.contracts.records.transitions.withdraw", "records.already_withdrawn")
 _enter(Request, _request, "salus.contracts.reads.transitions.request", "reads.exists")
 _enter(LogRoot, _log_root, "salus.contracts.reads.transitions.log_root", "reads.stale_version")
