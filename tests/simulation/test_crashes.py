@@ -1,4 +1,4 @@
-"""A crash at every durable step of sealing, linking, advancing, releasing and anchoring, in both of its forms.
+"""A crash at every durable step of sealing, linking, advancing, releasing, anchoring and dealing again, in both forms.
 
 *Failed and not kept*: the process ends before the write is durable. *Failed but kept*: it ends right after. All objects
 are dropped as they are, the folder is opened again, and then: nothing acknowledged is lost, nothing else is half
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from salus.contracts.members.reads import former
 from salus.contracts.records.reads import batch_of
 from salus.core.errors import SalusError
 from salus.core.ids import HOUR_MS
@@ -32,6 +33,7 @@ from salus.sdk.reader import Reader
 from salus.sdk.wallet import Wallet
 from salus.vault.messages import PutBlobs
 from tests.node.stage import Clock, Stage, data_of, documents, permit, shown
+from tests.node.test_epochs import joined, seated, share_roots
 
 BATCH = ("a", "b", "c")
 EVIDENCE = digest(b"a letter of the patient")
@@ -159,6 +161,19 @@ class Story:
             await member.tend()
         self.acknowledged.add("tend")
 
+    async def join(self) -> None:
+        """A further member, whose keeper has no seat yet."""
+        await joined(self.on, "southport")
+
+    async def deal_again(self) -> None:
+        """The new member sits where northgate sat: old shares are dealt to it, its policies fetched, old ones gone."""
+        if self.on["mercy"].gateway.committee(self.wallet.committee).epoch == 1:
+            await seated(self.on, "mercy", "st-luke", "lakeside", "southport")
+        for _ in range(2):
+            for member in self.on.network.members:
+                await member.tend()
+        self.acknowledged.add("deal again")
+
     async def seal_without_a_keeper(self) -> None:
         """Final, not durable: the outbox has something to do."""
         self.on.network.switchboard.off_line.add(self.on["northgate"].name)
@@ -180,9 +195,23 @@ MATRIX: dict[str, tuple[Step, tuple[str, ...]]] = {
     "widening": (Story.widen, ("keeper.widening", "log.append", "keeper.policy", "author.notice", *BLOCKS)),
     "linking": (Story.link, ("author.waiting", "author.link", "author.taken")),
     "advancing": (Story.advance, ("keeper.policy", "author.policy", *BLOCKS)),
+    "dealing again": (
+        Story.deal_again,
+        (
+            "author.vault_receipts",
+            "vault.pack",
+            "keeper.deposit",
+            "author.durable",
+            "keeper.destroy",
+            "keeper.policy",
+            "keeper.seated",
+            *BLOCKS,
+        ),
+    ),
     "releasing": (Story.release, ("log.append", *BLOCKS)),
     "anchoring": (Story.tend, ("log.anchored", "keeper.drop", "keeper.policy.drop", *BLOCKS)),
 }
+BEFORE: dict[str, Step] = {"dealing again": Story.join}
 CASES = [
     (name, f"{point}:{when}")
     for name, (_, points) in MATRIX.items()
@@ -198,6 +227,8 @@ async def test_a_crash_leaves_nothing_or_a_whole(tmp_path: Path, name: str, poin
     network = Network(tmp_path, Settings(clock=clock, faults=faults, tend_every_s=None))
     await network.start()
     story = await begun(Stage(network, clock))
+    if name in BEFORE:
+        await BEFORE[name](story)
     faults.point = point
     with suppress(Crash, SalusError):
         await MATRIX[name][0](story)
@@ -227,6 +258,7 @@ async def check(story: Story) -> None:
     on, author = story.on, story.on["mercy"].author
     assert len({member.replica.header for member in on.network.members}) == 1, "Roots differ."
     assert not author._store.plans(Progress.PLANNED), "A plan was left behind."
+    await on["mercy"].redealer.work()
     await author.work_outbox()
     assert not author._store.plans(Progress.FINAL), "The outbox did not finish."
     assert all(not member.keeper.log.broken_chains() for member in on.network.members)
@@ -250,6 +282,11 @@ async def finished(story: Story) -> None:
         await member.tend()
     assert seen in ([data_of("old")], sorted(data_of(source) for source in BATCH))
     assert len(seen) == len(set(seen))
+    if "deal again" in story.acknowledged:
+        assert former(story.on.network.ledger.state, story.wallet.committee) == ()
+        held = {name: share_roots(story.on, name) for name in ("mercy", "st-luke", "lakeside", "southport")}
+        assert [len(roots) for roots in held.values()] == [1, 1, 1, 1]
+        assert share_roots(story.on, "northgate") == set()
     if "widen" in story.acknowledged:
         assert story.kept_by_mercy is not None
         for member in story.on.network.members:
