@@ -32,8 +32,8 @@ from salus.sdk.errors import LedgerRefusedError
 from salus.sdk.reader import Reader
 from salus.sdk.wallet import Wallet
 from salus.vault.messages import PutBlobs
+from tests.node.changing import joined, seated, share_roots
 from tests.node.stage import Clock, Stage, data_of, documents, permit, shown
-from tests.node.test_epochs import joined, seated, share_roots
 
 BATCH = ("a", "b", "c")
 EVIDENCE = digest(b"a letter of the patient")

@@ -89,9 +89,16 @@ class Hearing:
         return await self._of_one_policy()
 
     async def hear_level(self) -> list[Heard]:
-        """As `hear`, all at the highest height that somebody answered at: between two, a batch may be dealt again."""
+        """As `hear`, all at the highest height that somebody answered at: between two, a batch may be dealt again.
+
+        Whoever does not answer at that height is heard as before.
+        """
         top = max((one.height for one in self._heard.values()), default=0)
-        await self._ask([*(one.member for one in self._heard.values() if one.height < top), *self.late], top)
+        behind = {member: one for member, one in self._heard.items() if one.height < top}
+        await self._ask([*behind, *self.late], top)
+        for member in behind.keys() & self.failures.keys():
+            self._heard[member] = behind[member]
+            del self.failures[member]
         return await self._of_one_policy()
 
     @property
