@@ -108,9 +108,7 @@ async def test_no_other_dealing_of_a_batch_is_taken_than_fits_the_ledger(tmp_pat
         root, share_root = on["mercy"].author._roots(plan, own, on["mercy"].gateway.committee(plan.committee))
         changed = replace(plan, root=root, share_root=share_root)
         with pytest.raises(DepositConflictError):  # A record left out: its headers lead to another root.
-            await accept(
-                "mercy", envelope(on, dealt(on, "mercy", replace(plan, root=root, share_root=share_root), fewer))
-            )  # type: ignore[arg-type]
+            await accept("mercy", envelope(on, dealt(on, "mercy", changed, fewer)))  # type: ignore[arg-type]
         right = again(on, batch_id)
         await on["mercy"].redealer.work()
         other = altered_keys(on, right)
