@@ -6,7 +6,7 @@ from salus.cli.actions.governance import state_of
 from salus.cli.home import Home
 from salus.contracts.members import reads
 from salus.contracts.members.tables import AUTHORSHIPS, COMMITTEES
-from salus.core.ids import Height, MemberId
+from salus.core.ids import CommitteeId, Epoch, Height, MemberId
 from salus.state.state import State
 
 _ID_SHOWN = 8
@@ -27,11 +27,20 @@ class MemberLine:
 
 
 @dataclass(frozen=True, slots=True)
+class CommitteeLine:
+    """One committee: its epoch, and how many batches are dealt to earlier ones still, by epoch."""
+
+    id: str
+    epoch: Epoch
+    behind: tuple[tuple[Epoch, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Members:
     """All of them, and what they decided on besides."""
 
     members: tuple[MemberLine, ...]
-    committees: tuple[tuple[str, int], ...]
+    committees: tuple[CommitteeLine, ...]
     departed: tuple[tuple[str, str], ...]
     rules: tuple[tuple[Height, int], ...]
     limits: dict[str, int]
@@ -41,7 +50,10 @@ class Members:
         """For programs."""
         return {
             "members": [{field: getattr(one, field) for field in MemberLine.__slots__} for one in self.members],
-            "committees": [{"id": committee, "epoch": epoch} for committee, epoch in self.committees],
+            "committees": [
+                {"id": one.id, "epoch": one.epoch, "behind": {str(epoch): count for epoch, count in one.behind}}
+                for one in self.committees
+            ],
             "departed": [{"member": gone, "successor": successor} for gone, successor in self.departed],
             "rules": [{"from_height": since, "version": version} for since, version in self.rules],
             "limits": self.limits,
@@ -54,11 +66,18 @@ def shown_members(home: Home) -> Members:
     limits = reads.parameters_of(state)
     return Members(
         members=tuple(_line(state, name) for name in reads.members_of(state)),
-        committees=tuple((id.hex(), entry.epoch) for id, entry in COMMITTEES.items(state)),
+        committees=tuple(_committee(state, id) for id, _ in COMMITTEES.items(state)),
         departed=tuple((gone, authorship.successor) for gone, authorship in AUTHORSHIPS.items(state)),
         rules=tuple((since, entry.rules) for since, entry in reads.rules_ahead(state)),
         limits={name: getattr(limits, name) for name in limits.__struct_fields__},
     )
+
+
+def _committee(state: State, id: CommitteeId) -> CommitteeLine:
+    committee = reads.committee_of(state, id)
+    assert committee is not None, "It was just listed."
+    behind = tuple((epoch, reads.dealt_at(state, id, epoch)) for epoch, _ in reads.former(state, id))
+    return CommitteeLine(id=id.hex(), epoch=committee.epoch, behind=behind)
 
 
 def _line(state: State, name: MemberId) -> MemberLine:

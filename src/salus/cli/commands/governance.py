@@ -423,8 +423,9 @@ def members(home: HomeFolder = None, as_json: AsJson = False) -> None:
             for one in found.members
         ]
         output.table(["member", "place", "validator", "bytes/block", "seats", "suspended"], rows)
-        for committee_id, epoch in found.committees:
-            output.say(f"committee {committee_id}: epoch {epoch}")
+        for one in found.committees:
+            behind = [f"; batches dealt to epoch {epoch} still: {count:,}" for epoch, count in one.behind]
+            output.say(f"committee {one.id}: epoch {one.epoch}{''.join(behind)}")
         for gone, successor in found.departed:
             output.say(f"{gone} has left; {successor} answers for what it authored.")
         for since, version in found.rules:
