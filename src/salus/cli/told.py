@@ -94,6 +94,7 @@ TO_DO = {
     "members.proposal_closed": "It is decided; see how: salus proposals --all",
     "members.proposal_expired": "Propose it again: seven days are over.",
     "members.quota_too_small": "Give at least 16384 bytes.",
+    "members.shares_held": "Let authors deal what it holds to others first; what is left of it: salus members",
     "members.seat_held": "Move its seats first, in the same proposal: --seat-to MEMBER or --fewer-seats",
     "members.stale_version": "It has been changed meanwhile. Make the proposal anew.",
     "members.suspended": "Other members decide on that: salus propose reinstate MEMBER --as ANOTHER",
