@@ -48,6 +48,17 @@ def test_the_first_format_is_brought_up_to_date_and_still_opens(tmp_path: Path) 
     SubjectStore(sqlite_engine(path), KEK).close()
 
 
+def test_a_store_of_the_second_format_that_was_in_use_may_serve_afterwards(tmp_path: Path) -> None:
+    path = tmp_path / "keeper.db"
+    SubjectStore(sqlite_engine(path), KEK).close()
+    with closing(sqlite3.connect(path)) as disk:
+        disk.execute("UPDATE meta SET value = x'02' WHERE name = 'format'")
+        disk.commit()
+    store = SubjectStore(sqlite_engine(path), KEK)
+    assert (store.meta("format"), store.is_reconciled) == (bytes([FORMAT]), True)
+    store.close()
+
+
 def test_an_older_database_has_the_tables_and_indices_of_a_new_one_afterwards(tmp_path: Path) -> None:
     old, new = tmp_path / "old.db", tmp_path / "new.db"
     write_first_format(old, KEK)
@@ -72,8 +83,7 @@ def test_an_older_database_has_the_tables_and_indices_of_a_new_one_afterwards(tm
 def test_a_new_store_is_not_reconciled_until_somebody_says_so(database: Database) -> None:
     store = SubjectStore(database.engine(), KEK)
     assert not store.is_reconciled
-    with store.commit("test"):
-        store.set_reconciled(True)
+    store.set_reconciled(True)
     store.close()
     store = SubjectStore(database.engine(), KEK)
     assert store.is_reconciled
@@ -116,7 +126,7 @@ from salus.keeper.store import SubjectStore, sqlite_engine
 def crash(connection):
     formats._say_reconciled(connection)
     os.kill(os.getpid(), 9)
-formats.STEPS = {1: crash}
+formats.STEPS = {**formats.STEPS, 1: crash}
 formats.prepare.__defaults__ = (formats.STEPS, formats.FORMAT)
 SubjectStore(sqlite_engine(Path(sys.argv[1])), bytes(range(32)))
 """

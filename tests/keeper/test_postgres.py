@@ -82,6 +82,7 @@ def test_what_was_committed_is_there_after_a_crash_of_the_server_and_the_store_g
     with postgres() as server:
         url = server.new_database()
         store, clock = SubjectStore(postgres_engine(url), KEK), Clock()
+        store.set_reconciled(True)
         log = AccessLog("mercy", store, clock)  # type: ignore[arg-type]
         assert use(log, clock, ANNA).number == 1
         server.restart()

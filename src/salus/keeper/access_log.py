@@ -4,9 +4,13 @@ Entries are numbered in the log and per subject, and chained per subject. The lo
 subject to last number and head (`state.tree`): when it stands on the ledger, no entry before it can be dropped or
 changed without the patient, or an auditor, seeing it. The map is kept only then, so that what is told can be proved by
 the ledger at any moment. Keepers log what they release, authors what they open.
+
+A log that was put back from a backup has forgotten its newest entries, and their numbers are taken. It goes on far
+above them, at a number that follows from the ledger (`jump`), and says so in an entry before a subject's next one.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -14,9 +18,11 @@ import sqlalchemy as sa
 from salus.contracts.reads.messages import LogKind, LogRoot
 from salus.contracts.reads.reads import log_root_of
 from salus.core.clock import Clock
-from salus.core.ids import DAY_MS, MINUTE_MS, NO_DIGEST, Digest, MemberId, RequestId, SubjectId, TimeMs
+from salus.core.errors import UnavailableError
+from salus.core.ids import DAY_MS, MINUTE_MS, NO_DIGEST, Digest, MemberId, Purpose, RequestId, SubjectId, TimeMs
 from salus.core.wire import encode, reopen
 from salus.crypto.digests import tagged
+from salus.keeper.errors import RestoredError
 from salus.keeper.messages import LogEntry, LogTold, log_entry_digest
 from salus.keeper.store import LOG, SqlPages, SubjectStore, reported
 from salus.machine.sponsor import Sponsor
@@ -26,6 +32,10 @@ from salus.state.key_value import KeyValue
 from salus.state.proofs import prove
 
 ROOT_DUE_MS = MINUTE_MS  # How long an entry may wait for a root on the ledger.
+RESTORED_KIND = "restored"  # Of the entry that bridges what was forgotten.
+_JUMP_BITS = 32  # More entries than a log writes between two roots.
+_ROOTS_KEPT = 64  # So many own roots are recognised on the ledger.
+_RESTORED_KEY = tagged("log.restored", b"")  # In the log's map: up to which number entries may be missing.
 
 # Built once: what stands between a request and its answer need not be put together each time.
 _INSERT = LOG.insert()
@@ -102,24 +112,35 @@ class AccessLog:
         self._store = store
         self._clock = clock
         self._pages = SqlPages(store)
-        self._number = self._find_newest()
+        self._base = int.from_bytes(
+            store.meta("base") or b"", "big"
+        )  # Numbers up to this one may have been used, and forgotten.
+        self._number: int | None = self._find_newest()
         self._oldest_unanchored = self._find_unanchored()
+        self._recognised = b""  # The newest root seen on the ledger that is one of this log's.
+        self.may_go_on: Callable[[], bool] = lambda: store.is_reconciled  # Set by who knows more of the ledger.
 
     def append(self, subject: SubjectId, person: bytes, fill: Fill) -> LogEntry:
-        """Write one entry; durable on return."""
+        """Write one entry; durable on return.
+
+        Raises:
+            RestoredError: entries may have been forgotten, and it is not known yet how many.
+        """
+        self._check_complete()
         tag = self._store.tag(subject)
-        subject_number, previous = self._last(tag)
         try:
-            with self._store.commit("log.append") as connection:
-                entry = fill(self._number + 1, subject_number + 1, previous)
-                connection.execute(_INSERT, row_of(self._store, tag, person, entry))
+            with self._store.commit("log.append"):
+                number, subject_number, previous = self._bridged(tag, self.newest)
+                entry = fill(number + 1, subject_number + 1, previous)
+                self._insert(tag, person, entry)
         except BaseException:
-            self._number = self._find_newest()  # A write that was reported as failed may have been kept.
-            self._oldest_unanchored = self._find_unanchored()
+            self._number = None  # A write that was reported as failed may have been kept.
+            with suppress(UnavailableError):
+                self._oldest_unanchored = self._find_unanchored()
             raise
+        if self._number is None or self._oldest_unanchored is None:
+            self._oldest_unanchored = self._find_unanchored()
         self._number = entry.number
-        if self._oldest_unanchored is None:
-            self._oldest_unanchored = entry.time
         return entry
 
     def entries(self, subject: SubjectId, after: int = 0) -> list[bytes]:
@@ -128,7 +149,7 @@ class AccessLog:
         rows = self._store.connection.execute(_ENTRIES, {"tag": tag, "after": after}).all()
         if not rows:
             return []
-        return self._store.unwrapped_all(tag, [(wrapped, _context(number)) for wrapped, number in rows])
+        return self._store.unwrapped_all(tag, [(wrapped, log_context(number)) for wrapped, number in rows])
 
     def reads(self, person: bytes) -> int:
         """How often this person has read here in the last 24 hours."""
@@ -155,7 +176,9 @@ class AccessLog:
 
     @property
     def newest(self) -> int:
-        """The number of the newest entry."""
+        """The number of the newest entry, or of the last that may have been forgotten."""
+        if self._number is None:
+            self._number = self._find_newest()
         return self._number
 
     @property
@@ -164,19 +187,38 @@ class AccessLog:
         return self._oldest_unanchored
 
     @property
+    def is_empty(self) -> bool:
+        """Whether nothing was ever logged here."""
+        return self._find_newest() == 0
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it is known that no entry is missing, or how many may be: only then may it be added to."""
+        return self.may_go_on()
+
+    @property
     def has_news(self) -> bool:
         """Whether there are entries that no root on the ledger covers."""
         return self._oldest_unanchored is not None
 
     def next_root(self) -> Rooting:
         """The map up to the newest entry, and its root. Nothing is kept until that root stands on the ledger."""
-        number = self._number
-        query = sa.select(LOG.c.tag, sa.func.max(LOG.c.subject_number)).where(LOG.c.number > self._anchored_number())
+        number, covered = self.newest, self._anchored_number()
+        query = sa.select(LOG.c.tag, sa.func.max(LOG.c.subject_number)).where(LOG.c.number > covered)
         changed = self._store.connection.execute(query.group_by(LOG.c.tag)).all()
         changes = {self.subject_key(bytes(tag)): self._map_value(bytes(tag)) for tag, _ in changed}
+        if self._base > covered:
+            changes[_RESTORED_KEY] = encode(self._base)  # So that this root is like none before.
         draft = _Draft(self._pages)
         tree.update(draft, dict(sorted(changes.items())))
         return Rooting(root=tree.root(draft), number=number, pages=draft.changed)
+
+    def leaving(self, rooting: Rooting) -> None:
+        """Remember a root as this log's own before it leaves: it may stand on the ledger although nobody heard so."""
+        roots = self._roots()
+        if rooting.root not in roots:
+            with self._store.commit("log.leaving"):
+                self._store.set_meta("roots", b"".join([*roots, rooting.root][-_ROOTS_KEPT:]))
 
     def anchored(self, rooting: Rooting) -> None:
         """Take a root that stands on the ledger as the one that proofs lead to; one durable write."""
@@ -191,9 +233,33 @@ class AccessLog:
             self._store.set_meta("anchored", rooting.number.to_bytes(8, "big"))
         self._oldest_unanchored = self._find_unanchored()
 
+    def jump(self, version: int) -> Rooting:
+        """Leave all numbers behind that may have been used; durable on return. The root that says so.
+
+        `version` is that of the next root on the ledger, so that no two jumps of a log lead to the same number.
+        """
+        base = version << _JUMP_BITS
+        with self._store.commit("log.jump"):
+            self._store.set_meta("base", base.to_bytes(8, "big"))
+        self._base, self._number = base, None
+        return self.next_root()
+
+    def is_behind(self, latest: Digest) -> bool:
+        """Whether the root on the ledger is none of this log's newest: then it has forgotten entries."""
+        if latest == self._recognised or latest == tree.root(self._pages) or latest in self._roots():
+            self._recognised = latest
+            return False
+        return True
+
     def told(self, subject: SubjectId, after: int) -> LogTold:
-        """A subject's entries and the proof of how many there are."""
+        """A subject's entries and the proof of how many there are.
+
+        Raises:
+            RestoredError: entries may have been forgotten, and it is not known yet how many.
+        """
         tag = self._store.tag(subject)
+        self._check_complete()
+        self._bridge(tag)
         key = self.subject_key(tag)
         value = self._anchored_value(tag)
         return LogTold(
@@ -216,14 +282,63 @@ class AccessLog:
         query = sa.select(LOG.c.number, LOG.c.tag, LOG.c.subject_number, LOG.c.head, LOG.c.wrapped)
         for row in self._store.connection.execute(query.order_by(LOG.c.number)):
             tag = bytes(row.tag)
-            data = self._store.unwrapped(tag, row.wrapped, _context(row.number))
+            data = self._store.unwrapped(tag, row.wrapped, log_context(row.number))
             entry = reopen(LogEntry, data)
             number, head = heads.get(tag, (0, NO_DIGEST))
-            follows = entry.previous == head and entry.subject_number == number + 1 == row.subject_number
+            is_next = entry.subject_number == number + 1 or (
+                entry.kind == RESTORED_KIND and entry.subject_number > number
+            )
+            follows = entry.previous == head and is_next and entry.subject_number == row.subject_number
             if not follows or log_entry_digest(data) != row.head:
                 broken.append(row.number)
             heads[tag] = (row.subject_number, bytes(row.head))
         return broken
+
+    def _check_complete(self) -> None:
+        if not self.is_complete:
+            raise RestoredError(member=self.member)
+
+    def _bridge(self, tag: bytes) -> None:
+        """Say that entries may be missing, where that was not said yet."""
+        if self._last(tag)[0] >= self._base:
+            return
+        with self._store.commit("log.bridge"):
+            self._bridged(tag, self._find_newest())
+        self._number = None
+        self._oldest_unanchored = self._find_unanchored()
+
+    def _bridged(self, tag: bytes, number: int) -> tuple[int, int, Digest]:
+        """The log's last number, the subject's, and its head; after an entry for what was forgotten, if due."""
+        subject_number, previous = self._last(tag)
+        if subject_number >= self._base:
+            return number, subject_number, previous
+        entry = LogEntry(
+            number=number + 1,
+            subject_number=self._base + 1,
+            time=self._clock(),
+            height=0,
+            where=self.member,
+            request_id=bytes(16),
+            member=self.member,
+            credential_id=None,
+            handle=None,
+            kind=RESTORED_KIND,
+            purpose=Purpose("HSYSADMIN"),
+            reason="",
+            released=(),
+            withheld=(),
+            previous=previous,
+        )
+        self._insert(tag, b"", entry)
+        return entry.number, entry.subject_number, log_entry_digest(encode(entry))
+
+    def _insert(self, tag: bytes, person: bytes, entry: LogEntry) -> None:
+        self._store.connection.execute(_INSERT, row_of(self._store, tag, person, entry))
+
+    def _roots(self) -> list[Digest]:
+        kept = self._store.meta("roots") or b""
+        size = len(NO_DIGEST)
+        return [kept[at : at + size] for at in range(0, len(kept), size)]
 
     def _last(self, tag: bytes) -> tuple[int, Digest]:
         row = self._store.connection.execute(_LAST, {"tag": tag}).first()
@@ -243,7 +358,8 @@ class AccessLog:
 
     def _find_newest(self) -> int:
         with reported():
-            return self._store.connection.execute(sa.select(sa.func.max(LOG.c.number))).scalar() or 0
+            newest = self._store.connection.execute(sa.select(sa.func.max(LOG.c.number))).scalar() or 0
+        return max(int(newest), self._base)
 
     def _find_unanchored(self) -> TimeMs | None:
         query = sa.select(sa.func.min(LOG.c.time)).where(LOG.c.number > self._anchored_number())
@@ -253,14 +369,25 @@ class AccessLog:
 
 async def anchor(log: AccessLog, kind: LogKind, view: View, sponsor: Sponsor) -> bool:
     """Put a log's root on the ledger if there is something new; whether there was."""
-    if not log.has_news:
+    if not log.has_news or not log.is_complete:
         return False
     rooting = log.next_root()
     latest = log_root_of(view.state, log.member, kind)
     if latest is None or latest.root != rooting.root:
+        log.leaving(rooting)
         await sponsor(LogRoot(log=kind, version=0 if latest is None else latest.version, root=rooting.root))
     log.anchored(rooting)
     return True
+
+
+async def go_on(log: AccessLog, kind: LogKind, view: View, sponsor: Sponsor) -> None:
+    """Let a log that forgot entries go on above them, once the ledger has a root that says so."""
+    latest = log_root_of(view.state, log.member, kind)
+    version = 0 if latest is None else latest.version
+    rooting = log.jump(version + 1)
+    log.leaving(rooting)
+    await sponsor(LogRoot(log=kind, version=version, root=rooting.root))
+    log.anchored(rooting)
 
 
 def row_of(store: SubjectStore, tag: bytes, person: bytes, entry: LogEntry) -> dict[str, object]:
@@ -276,11 +403,12 @@ def row_of(store: SubjectStore, tag: bytes, person: bytes, entry: LogEntry) -> d
         "request": store.keyed("request", entry.request_id),
         "break_glass": entry.purpose == "BTG",
         "time": entry.time,
-        "wrapped": store.wrapped(tag, data, _context(entry.number)),
+        "wrapped": store.wrapped(tag, data, log_context(entry.number)),
     }
 
 
-def _context(number: int) -> bytes:
+def log_context(number: int) -> bytes:
+    """What an entry is wrapped with."""
     return b"log" + number.to_bytes(8, "big")
 
 

@@ -81,6 +81,12 @@ class StaleError(UnavailableError):
     code = "keeper.stale"
 
 
+class RestoredError(UnavailableError):
+    """This keeper's store was put back from a backup, or lost: it serves nothing until it has caught up with others."""
+
+    code = "keeper.restored"
+
+
 class LogOverdueError(UnavailableError):
     """The log's root is overdue on the ledger: only break-glass is answered until it is there."""
 

@@ -4,7 +4,8 @@ A crash on the way leaves the old form or the new one. A change to a table adds 
 the format it is filed under to the next.
 
     1    first light's: nothing tells whether a keeper has lost or forgotten anything
-    2    `meta` says `reconciled` once its holder may serve from it; a copy that is put back does not say so
+    2    `meta` has room for `reconciled`, which nobody said yet
+    3    `meta` says `reconciled` once its holder may serve from it; a copy that is put back does not say so
 """
 
 from collections.abc import Callable, Mapping
@@ -14,7 +15,7 @@ from sqlalchemy.engine import Connection
 
 from salus.core.errors import IntegrityError
 
-FORMAT = 2
+FORMAT = 3
 FORMAT_NAME = "format"
 RECONCILED = "reconciled"
 YES = b"\1"
@@ -31,10 +32,11 @@ class FormatError(IntegrityError):
 
 def _say_reconciled(connection: Connection) -> None:
     """A store that was in use is as good as it was."""
+    connection.execute(_META.delete().where(_META.c.name == RECONCILED))
     connection.execute(_META.insert().values(name=RECONCILED, value=YES))
 
 
-STEPS: Mapping[int, Step] = {1: _say_reconciled}
+STEPS: Mapping[int, Step] = {1: _say_reconciled, 2: _say_reconciled}
 
 
 def prepare(
@@ -50,8 +52,8 @@ def prepare(
         FormatError: it is of a newer format, or of one from which no step leads here.
     """
     found = format_of(connection)
-    if (found is not None and any(step not in steps for step in range(found, newest))) or (found or 0) > newest:
-        raise FormatError(found=found or 0, expected=newest)
+    if found is not None and (found > newest or any(step not in steps for step in range(found, newest))):
+        raise FormatError(found=found, expected=newest)
     begin(connection, immediate=found != newest)
     try:
         for step in range(newest if found is None else found, newest):

@@ -29,6 +29,7 @@ from salus.keeper.messages import (
     LogAsking,
     Noted,
     PolicyWanted,
+    SealedAnswer,
     SealedFirstPolicies,
     SealedLog,
     SealedPolicy,
@@ -38,6 +39,7 @@ from salus.keeper.messages import (
     log_statement,
 )
 from salus.keeper.policies import Policies
+from salus.keeper.reconciling import Reconciling
 from salus.keeper.seats import own_seat
 from salus.keeper.store import SubjectStore
 from salus.keeper.widenings import Widenings
@@ -109,6 +111,7 @@ class Keeper:
         self.answers = Answers(
             member, view, self.policies, self.deposits, self.log, packs, keys.opening, keys.signing, clock
         )
+        self.reconciling = Reconciling(member, store, view, transport, self.policies, self.log, clock)
 
     def open_door(self, door: Door) -> None:
         """Let the member's door lead here."""
@@ -118,9 +121,22 @@ class Keeper:
         door.answer(SealedPolicy, self.policies.accept)
         door.answer(SealedFirstPolicies, self.policies.accept_first)
         door.answer(PolicyWanted, self.policies.told)
-        door.answer(Ask, self.answers.answer)
+        door.answer(Ask, self.answer)
         door.answer(LogAsk, self.tell_log)
         door.answer(OwnMemberWantsLog, self._tell_own_member)
+
+    async def answer(self, sender: MemberId, asked: Ask) -> SealedAnswer:
+        """Check everything, log, answer, as `Answers.answer`; nothing before this keeper has caught up.
+
+        Raises, before all that `Answers.answer` raises:
+            RestoredError: the store was put back or lost, and not all is done of what follows from that.
+        """
+        self.reconciling.check()
+        return await self.answers.answer(sender, asked)
+
+    async def reconcile(self, sponsor: Sponsor) -> bool:
+        """Catch up after the store was put back or lost; whether this keeper may serve. Safe to repeat."""
+        return await self.reconciling.work(sponsor)
 
     def permitted(self, request_id: bytes) -> Permitted | None:
         """What the member's vault may serve for a request."""
@@ -133,6 +149,7 @@ class Keeper:
             EnvelopeError: it does not open.
             NotSeatedError: not a seat of this member.
             PersonError: the key is not one of the patient's devices, did not sign, or the asking is too old.
+            RestoredError: entries may have been forgotten, and it is not known yet how many.
         """
         own_seat(self._view.state, asked.committee, asked.seat, self._member)
         try:
@@ -184,9 +201,11 @@ class Keeper:
 
         Raises:
             PersonError: another member asks.
+            RestoredError: entries may have been forgotten, and it is not known yet how many.
         """
         if sender != self._member:
             raise PersonError(reason="not this keeper's member")
+        self.reconciling.check()
         return LogForOwnMember(entries=tuple(self.log.entries(wanted.subject)))
 
     async def _missing(self, sender: MemberId, wanted: HeldWanted) -> HeldFound:

@@ -215,13 +215,18 @@ class Policies:
         cell = None if cell_id is None else cell_of(self._view.state, cell_id)
         return cell is not None and cell.status is Status.CLOSED
 
+    def forget(self, cell_id: CellId, tag: bytes) -> None:
+        """Let go of what is in memory of a subject that was dropped."""
+        self._cells.pop(tag, None)
+        self._known = {key: policy for key, policy in self._known.items() if key[0] != cell_id}
+
     async def told(self, sender: MemberId, wanted: PolicyWanted) -> PolicyFound:
         """Give another seat of the same committee a policy that it misses."""
         own_seat(self._view.state, wanted.committee, wanted.seat, sender, wanted.epoch)
         cell, asker = cell_of(self._view.state, wanted.cell_id), member_of(self._view.state, sender)
         if asker is None or cell is None or cell.committee != wanted.committee:
             raise NotSeatedError(seat=wanted.seat)
-        policy = self._held(wanted.cell_id, wanted.commitment)
+        policy = None if cell.status is Status.CLOSED else self._held(wanted.cell_id, wanted.commitment)
         if policy is None:
             return PolicyFound(sealed=b"")
         return PolicyFound(sealed=seal(asker.keys.sealing, encode(policy), info(self._view.chain, "policy copy")))

@@ -188,11 +188,13 @@ class SubjectStore:
     @property
     def is_reconciled(self) -> bool:
         """Whether its holder may serve from it: not so where it is new, or a copy that was put back."""
-        return self.meta(RECONCILED) == YES
+        return self._is_reconciled
 
     def set_reconciled(self, value: bool) -> None:
-        """Note whether its holder may serve from it, within a `commit`."""
-        self.set_meta(RECONCILED, YES if value else b"")
+        """Note whether its holder may serve from it; durable on return."""
+        with self.commit("store.reconciled"):
+            self.set_meta(RECONCILED, YES if value else b"")
+        self._is_reconciled = value
 
     def tag(self, subject: SubjectId) -> bytes:
         """Where a subject's rows lie."""
@@ -235,6 +237,10 @@ class SubjectStore:
             if self.connection.execute(sa.select(table.c.tag).where(table.c.tag == tag).limit(1)).first() is not None:
                 return
         self.connection.execute(SUBJECTS.delete().where(SUBJECTS.c.tag == tag))
+        self._keys.pop(tag, None)
+
+    def forget_key(self, tag: bytes) -> None:
+        """Let go of a key whose row was deleted."""
         self._keys.pop(tag, None)
 
     def wrapped(self, tag: bytes, data: bytes, context: bytes) -> bytes:
@@ -309,6 +315,7 @@ class SubjectStore:
         prepare(self._connection, schema, {"kek_check": check, **self.first_meta})
         if self.meta("kek_check") != check:
             raise StoreCorruptError(reason="the key file does not belong to this database")
+        self._is_reconciled = self.meta(RECONCILED) == YES
 
     def _make_keys(self, tags: Sequence[bytes]) -> None:
         keys = {tag: os.urandom(KEY_BYTES) for tag in tags}

@@ -91,6 +91,7 @@ class GatewaySide:
 
     def open_door(self, door: Door) -> None:
         """Let a door lead here."""
+        self.author.open_door(door)
         self.desk.open_door(door)
         self.directory.open_door(door)
 
@@ -126,8 +127,18 @@ class GatewaySide:
         self._readings.add(reading)
         return reading
 
+    @property
+    def is_reconciled(self) -> bool:
+        """Whether own records may be used: the store is as new as the ledger."""
+        return self.own.is_reconciled()
+
+    async def reconcile(self) -> bool:
+        """Catch up after the store was put back from a backup, or lost; whether own records may be used."""
+        return await self.own.reconcile()
+
     async def tend(self) -> Tended:
         """What is due: the own log's root onto the ledger, batches to new committees, and to seats that miss them."""
+        await self.reconcile()
         roots = int(await anchor(self.own_log, LogKind.AUTHOR, self.ledger, self.gateway.sponsor))
         self._drop_orphans()
         await self.author.resume()

@@ -21,6 +21,7 @@ from salus.core.ids import HOUR_MS, BatchId, Digest, MemberId, RequestId, TimeMs
 from salus.core.transport import Door, Transport
 from salus.engines.engine import Ledger
 from salus.engines.layout import StoredBlock
+from salus.keeper.formats import FORMAT_NAME
 from salus.keeper.keeper import Keeper, KeeperKeys
 from salus.machine.sponsor import Sponsor
 from salus.node.keys import Secrets
@@ -76,12 +77,26 @@ class KeeperSide:
         self.keeper.answers.take_packs(packs)
 
     @property
+    def is_store_open(self) -> bool:
+        """Whether the store can be read. Raises UnavailableError where it cannot."""
+        return self._store.meta(FORMAT_NAME) is not None
+
+    @property
     def is_reconciled(self) -> bool:
-        """Whether the keeper may serve from its store. Raises UnavailableError where the store cannot be read."""
-        return self._store.is_reconciled
+        """Whether the keeper serves: its store is as new as the ledger."""
+        return self.keeper.reconciling.is_done()
+
+    async def reconcile(self) -> bool:
+        """Catch up after the store was put back from a backup, or lost; whether the keeper serves. Safe to repeat."""
+        has_caught_up = self.keeper.reconciling.is_done()
+        is_done = await self.keeper.reconcile(self._sponsor)
+        if is_done and not has_caught_up:
+            await self.scrub()
+        return is_done
 
     async def tend(self) -> Tended:
         """What is due: the log's root onto the ledger, expired deposits and orphaned packs out."""
+        await self.reconcile()
         roots = int(await self.keeper.anchor_log(self._sponsor))
         self.keeper.tick()
         await self.keeper.epochs.follow()

@@ -52,6 +52,11 @@ class Member(GatewaySide):
         self.keeping.open_door(self.door)
         self.open_door(self.door)
 
+    async def reconcile(self) -> bool:
+        """See `KeeperSide.reconcile` and `GatewaySide.reconcile`; whether both serve."""
+        is_done = await self.keeping.reconcile()
+        return await super().reconcile() and is_done
+
     async def tend(self) -> Tended:
         """One round of housekeeping on both sides."""
         return await self.keeping.tend() + await super().tend()

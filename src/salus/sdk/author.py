@@ -28,12 +28,13 @@ from salus.contracts.records.header import LEAVES_PER_BATCH, RecordId
 from salus.contracts.records.messages import Anchor, SeatReceipt, Supersede, Withdraw
 from salus.contracts.records.reads import batch_of
 from salus.core.errors import SalusError, UnavailableError
-from salus.core.ids import NO_DIGEST, BatchId, CommitteeId, Digest, FhirType, Height, SubjectId
-from salus.core.transport import ask
+from salus.core.ids import NO_DIGEST, BatchId, CommitteeId, Digest, FhirType, Height, MemberId, SubjectId
+from salus.core.transport import Door, ask
 from salus.core.wire import encode, reopen, replace
 from salus.crypto.shares import quorum
 from salus.keeper.keeper import HeldFound, HeldWanted
 from salus.keeper.messages import DepositRefused
+from salus.keeper.reconciling import BatchesLost, DealingAgain
 from salus.sdk.author_store import AuthorStore, Plan, Stage, Supersedes
 from salus.sdk.dealing import Dealer, Fresh, blobs_of
 from salus.sdk.drafting import (
@@ -112,6 +113,20 @@ class Author(Dealer):
         self._hands = hands or Hands()
         self._under_way: set[BatchId] = set()  # Batches that a call works on: no other may begin with them.
         self._tokens: dict[tuple[SubjectId, bytes], Tokens] = {}
+
+    def open_door(self, door: Door) -> None:
+        """Let the member's door lead here."""
+        door.answer(BatchesLost, self.deal_again)
+
+    async def deal_again(self, sender: MemberId, lost: BatchesLost) -> DealingAgain:
+        """A keeper should hold batches and does not: the outbox deals them again, but for those not known here."""
+        known = {plan.batch_id: plan for plan in map(self._store.plan_of, lost.batches) if plan is not None}
+        seated = {batch_id for batch_id, plan in known.items() if self._is_seated(sender, plan)}
+        self._store.put_back(seated)
+        return DealingAgain(unknown=tuple(batch_id for batch_id in lost.batches if batch_id not in seated))
+
+    def _is_seated(self, member: MemberId, plan: Plan) -> bool:
+        return any(holder.member == member for holder in self._gateway.committee(plan.committee).seats)
 
     async def seal(self, documents: Sequence[NewDocument]) -> SealedBatch:
         """Seal up to 1,024 documents of patients of one committee; final on return.
@@ -206,9 +221,7 @@ class Author(Dealer):
             except SalusError:
                 continue
             lost |= set(found.missing)
-        for plan in plans:
-            if plan.batch_id in lost:
-                self._store.set_stage(plan, Stage.FINAL)
+        self._store.put_back(lost)
         return len(lost)
 
     def was_sealed(self, subject: SubjectId, source: str, data: bytes) -> RecordId | None:

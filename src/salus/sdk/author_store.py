@@ -4,7 +4,7 @@ Built on the keeper's `SubjectStore`: every value about a subject is wrapped und
 the gateway's own with a KEK of its own.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from enum import IntEnum
 from typing import Any, ClassVar
 
@@ -253,6 +253,20 @@ class AuthorStore(SubjectStore):
         """One plan and its stage."""
         row = self.connection.execute(sa.select(PLANS).where(PLANS.c.batch_id == batch_id)).first()
         return None if row is None else (self._plan(row), Stage(row.stage))
+
+    def plan_of(self, batch_id: BatchId) -> Plan | None:
+        """One plan."""
+        found = self.plan(batch_id)
+        return None if found is None else found[0]
+
+    def put_back(self, batch_ids: Iterable[BatchId]) -> None:
+        """Put durable batches back into the outbox."""
+        rows = [{"lost": batch_id} for batch_id in sorted(batch_ids)]
+        if not rows:
+            return
+        is_lost = (PLANS.c.batch_id == sa.bindparam("lost")) & (PLANS.c.stage == Stage.DURABLE)
+        with self.commit("author.put_back") as connection:
+            connection.execute(PLANS.update().where(is_lost).values(stage=int(Stage.FINAL)), rows)
 
     def own_of_batch(self, batch_id: BatchId) -> dict[bytes, tuple[OwnEntry, ...]]:
         """The own records of a batch, by subject's tag."""

@@ -13,7 +13,9 @@ from salus.contracts.cells.reads import cell_of
 from salus.contracts.cells.tables import Status
 from salus.contracts.consent import Decider, Pack, ReadKind, ReadRequest
 from salus.contracts.credentials.claims import Claims
+from salus.contracts.reads.messages import LogKind
 from salus.contracts.reads.opening import Opening, Selection
+from salus.contracts.reads.reads import log_root_of
 from salus.contracts.records.batch import document_context
 from salus.contracts.records.header import Header, RecordId
 from salus.contracts.records.reads import batch_of
@@ -21,7 +23,7 @@ from salus.contracts.records.tables import OVERRIDES, Fate, Override, Successor
 from salus.core.ids import MINUTE_MS, BatchId, Digest, Signature, SubjectId, TimeMs
 from salus.core.wire import reopen
 from salus.crypto.documents import open_chunks
-from salus.keeper.access_log import AccessLog
+from salus.keeper.access_log import AccessLog, go_on
 from salus.keeper.break_glass import BREAK_GLASS, BREAK_GLASS_MS_MAX, EMERGENCY_ROLE, check_quota, check_time
 from salus.keeper.errors import BreakGlassError
 from salus.keeper.messages import LogEntry, Person
@@ -70,6 +72,30 @@ class OwnRecords:
         self._log = log
         self._persons = Persons(gateway.view, gateway.clock)
         self._deciders = Deciders(gateway.view, packs)
+        log.may_go_on = self.is_reconciled
+
+    def is_reconciled(self) -> bool:
+        """Whether own records may be used: the log has forgotten nothing that the ledger knows of."""
+        latest = log_root_of(self._gateway.view.state, self._gateway.member, LogKind.AUTHOR)
+        if self._store.is_reconciled and latest is not None and self._log.is_behind(latest.root):
+            self._store.set_reconciled(False)
+        elif not self._store.is_reconciled and latest is None and self._log.is_empty and self._is_fresh():
+            self._store.set_reconciled(True)  # It is new.
+        return self._store.is_reconciled
+
+    async def reconcile(self) -> bool:
+        """After the store was put back or lost, let its log go on above what it forgot; whether records may be used.
+
+        Raises:
+            UnavailableError: the log's root did not get onto the ledger; the next call tries again.
+        """
+        if self.is_reconciled():
+            return True
+        if not self._is_fresh():
+            return False
+        await go_on(self._log, LogKind.AUTHOR, self._gateway.view, self._gateway.sponsor)
+        self._store.set_reconciled(True)
+        return True
 
     def take_packs(self, packs: Sequence[Pack]) -> None:
         """Know these packs too, for when the ledger names them."""

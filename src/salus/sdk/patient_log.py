@@ -7,7 +7,7 @@ sends what cannot be read, or has entries that no root covers a minute later; wh
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from salus.contracts.members.reads import member_of
@@ -19,7 +19,7 @@ from salus.core.transport import ask
 from salus.core.wire import Record, decode, encode
 from salus.crypto.hpke import OpeningKey, seal
 from salus.crypto.signatures import SigningKey
-from salus.keeper.access_log import ROOT_DUE_MS
+from salus.keeper.access_log import RESTORED_KIND, ROOT_DUE_MS
 from salus.keeper.answers import unpadded
 from salus.keeper.messages import (
     LogAsk,
@@ -49,7 +49,9 @@ class LogFault:
     """What is wrong with one log."""
 
     where: MemberId
-    what: str  # `unreadable`, `foreign`, `broken_chain`, `shorter_than_anchored`, `not_on_ledger`, `overdue`, `absent`.
+    # `unreadable`, `foreign`, `broken_chain`, `shorter_than_anchored`, `not_on_ledger`, `overdue`, `absent`.
+    # `restored`: by its own word it was put back from a backup, and uses between backup and loss are missing.
+    what: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +144,9 @@ async def _told(gateway: Gateway, source: _Source, reply_key: OpeningKey) -> Log
 def _checked(gateway: Gateway, source: _Source, told: LogTold) -> _Checked:
     """Entries, how many of them a root covers, and faults."""
     entries: list[LogEntry] = []
-    heads: list[Digest] = [NO_DIGEST]
+    heads: dict[int, Digest] = {0: NO_DIGEST}  # By the entry's number.
     faults: list[str] = []
+    last = 0
     for data in told.entries:
         try:
             entry = decode(LogEntry, data)
@@ -153,19 +156,25 @@ def _checked(gateway: Gateway, source: _Source, told: LogTold) -> _Checked:
         if entry.where != source.member:
             faults.append("foreign")
             break
-        if entry.previous != heads[-1] or entry.subject_number != len(entries) + 1:
+        is_restored = entry.kind == RESTORED_KIND and entry.subject_number > last
+        if entry.previous != heads[last] or not (is_restored or entry.subject_number == last + 1):
             faults.append("broken_chain")
             break
+        if is_restored:
+            faults.append("restored")
         entries.append(entry)
-        heads.append(log_entry_digest(data))
-    covered, fault = _anchored(gateway, source, told, heads)
+        last = entry.subject_number
+        heads[last] = log_entry_digest(data)
+    number, fault = _anchored(gateway, source, told, heads)
+    covered = sum(entry.subject_number <= number for entry in entries)
     # By block time: while the ledger stands still nobody can anchor, and no time passes on it either.
     if any(entry.time + ROOT_DUE_MS < gateway.view.time for entry in entries[covered:]):
         faults.append("overdue")
     return entries, covered, faults + ([fault] if fault else [])
 
 
-def _anchored(gateway: Gateway, source: _Source, told: LogTold, heads: Sequence[Digest]) -> tuple[int, str | None]:
+def _anchored(gateway: Gateway, source: _Source, told: LogTold, heads: Mapping[int, Digest]) -> tuple[int, str | None]:
+    """The subject's number up to which a root on the ledger covers the log, and what is wrong with that."""
     latest = log_root_of(gateway.view.state, source.member, source.kind)
     if latest is None:
         return 0, None
@@ -178,6 +187,6 @@ def _anchored(gateway: Gateway, source: _Source, told: LogTold, heads: Sequence[
         return 0, "not_on_ledger"
     if not verify(told.root, told.subject_key, told.anchored or None, proof):
         return 0, "not_on_ledger"
-    if number >= len(heads) or heads[number] != head:
+    if heads.get(number) != head:
         return 0, "shorter_than_anchored"
     return number, None

@@ -25,6 +25,7 @@ PARTS: Mapping[str, Part] = {  # By the beginning of a request's tag; the longes
     "checkpoint.": Part.KEEPER,
     "keeper.something_new/": Part.GATEWAY,
     "keeper.widening_notice/": Part.GATEWAY,
+    "keeper.batches_lost/": Part.GATEWAY,
     "link.": Part.GATEWAY,
     "desk.": Part.GATEWAY,
     "directory.": Part.GATEWAY,

@@ -82,6 +82,14 @@ KINDS: Mapping[str, Kind] = {
         "See whether more than two thirds of the members are up, and whether the clocks agree.",
     ),
     "ledger.behind": _warning("it is {blocks} blocks behind", "Wait; if it does not catch up, see its log."),
+    "engine.looking_on": _warning(
+        "it was restored, and looks on until the next block before it votes",
+        "Wait. If no block comes because this member is missing, see docs/backup.md.",
+    ),
+    "store.catching_up": _warning(
+        "its store was put back from a backup, or lost, so it serves nothing until it has caught up",
+        "Wait until the other members are up and have sent what is missing; see docs/backup.md.",
+    ),
     "store.unreadable": _error("its store cannot be read", "Check the disk, or the database it is in."),
     "log.root_overdue": _error(
         "its log's root is overdue, so it answers break-glass alone",

@@ -22,6 +22,8 @@ CHECKS: Mapping[str, str] = {  # A check of readiness (`parts_here.py`), and the
     "caught_up": "engine.catching_up",
     "view_fresh": "ledger.view_old",
     "store_open": "store.unreadable",
+    "votes": "engine.looking_on",
+    "reconciled": "store.catching_up",
     "log_anchored": "log.root_overdue",
     "outbox_moves": "outbox.stuck",
 }

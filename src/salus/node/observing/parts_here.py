@@ -1,8 +1,9 @@
 """Fills an `Operating` with what runs in a process: a ledger unit, a keeper, gateways, or a whole network.
 
 Readiness, part by part: a ledger's engine answers and has caught up, and in one process came to the others' result; a
-keeper's view is fresh, its store can be read and its log's root is not overdue; a gateway's view is fresh and its
-outbox moves. Members of one process come and go: what runs there is asked for anew each time.
+keeper's view is fresh, its store can be read, is as new as the ledger, and its log's root is not overdue; a gateway's
+view is fresh, its store is as new as the ledger and its outbox moves. Members of one process come and go: what runs
+there is asked for anew each time.
 """
 
 import asyncio
@@ -172,7 +173,8 @@ def _of_word(member: MemberId, word: EngineWord) -> Iterator[Named]:
 def _of_keeper_side(side: KeeperSide, ledger: Ledger, clock: Clock) -> Iterator[Named]:
     own = (side.name, "keeper")
     yield own, "view_fresh", lambda: abs(clock() - ledger.time) <= FRESH_MS
-    yield own, "store_open", lambda: side.is_reconciled in (True, False)  # To read it is the check.
+    yield own, "store_open", lambda: side.is_store_open
+    yield own, "reconciled", lambda: side.is_reconciled
     yield own, "log_anchored", lambda: not side.keeper.log.is_overdue
 
 
@@ -180,6 +182,7 @@ def _of_gateway_side(side: GatewaySide, clock: Clock) -> Iterator[Named]:
     own = (side.name, "gateway")
     yield own, "view_fresh", lambda: abs(clock() - side.ledger.time) <= FRESH_MS
     yield own, "outbox_moves", lambda: outbox_age_s(side, clock) < OUTBOX_S_MAX
+    yield own, "reconciled", lambda: side.is_reconciled
 
 
 def _blocks(path: Path) -> int:
