@@ -18,6 +18,7 @@ from salus.core.ids import SubjectId
 from salus.core.wire import replace
 from salus.crypto.sealing_at_rest import NONCE_BYTES, TAG_BYTES
 from salus.keeper.policies import Held, Policies
+from salus.keeper.reconciling import Reconciling
 from salus.keeper.store import POLICIES
 from salus.sdk.wallet import Wallet, new_wallet
 from tests.drill.patches import Patch, answering, rewritten, without
@@ -25,6 +26,7 @@ from tests.drill.patches import Patch, answering, rewritten, without
 _CHECKS = "salus.sdk.checks.Checks"
 _BATCHES = "salus.sdk.checks._Batches"
 _CHECK = "salus.engines.check"
+_RECONCILING = "salus.keeper.reconciling.Reconciling"
 _TAKEN = "salus.sdk.fetching._Fetching._take"
 
 _EVERY_PATH = rewritten(f"{_BATCHES}._check", "is_open and share_root == dealing.share_root", "True")
@@ -63,6 +65,10 @@ async def _first_permit_held(self: Policies, subject: SubjectId) -> Held | None:
     named = self._store.connection.execute(newest.order_by(POLICIES.c.version.desc()).limit(1)).scalar_one()
     policy = self._held(cell_id, named)
     return None if policy is None else Held(policy=policy, commitment=named, cell=cell)
+
+
+async def _nothing_to_drop(self: Reconciling) -> None:
+    """What is closed stays."""
 
 
 def _named_wallet(*given: Any) -> Wallet:
@@ -122,7 +128,7 @@ GUARDS: Mapping[str, tuple[Patch, ...]] = {
     "keeper that leaves its newest log entry out": (_NO_ANCHOR,),
     "keeper that rewrites its newest log entry": (_NO_ANCHOR,),
     "keeper that rewrites an older log entry": (
-        rewritten("salus.sdk.patient_log._checked", "entry.previous != heads[-1] or", "False and"),
+        rewritten("salus.sdk.patient_log._checked", "entry.previous != heads[last] or", "False and"),
     ),
     "keeper that denies any use": (_EVERY_PROOF,),
     "keeper that drops log entries from its store": (_EVERY_PROOF,),
@@ -132,10 +138,12 @@ GUARDS: Mapping[str, tuple[Patch, ...]] = {
         ("salus.keeper.policies.Policies.current", _first_permit_held),
         _EVERY_POLICY,
     ),
-    "restored keeper store before a batch": (
-        answering("salus.keeper.deposits.Deposits.missing", lambda self, author, batches: ()),
+    "old keeper put back": (answering(f"{_RECONCILING}.is_done", lambda self: True),),
+    "restored keeper store before an erasure": ((f"{_RECONCILING}._drop_closed", _nothing_to_drop),),
+    "restored keeper store before a batch": (answering(f"{_RECONCILING}._missing", lambda self: iter(())),),
+    "restored keeper store before a log root": (
+        answering("salus.keeper.access_log.AccessLog._bridged", lambda self, tag, number: (number, *self._last(tag))),
     ),
-    "restored keeper store before a log root": (_NO_ANCHOR,),
     # vaults
     "vault with another blob": (_EVERY_BLOB,),
     "vault with a blob cut short": (_EVERY_BLOB,),
