@@ -81,6 +81,8 @@ async def restored_before_batch(world: World) -> Outcome:
     await world.allow(world.a, permit("st-luke"))
     backup = _backup(world)
     await world.seal("mercy", world.a, DOCUMENT)
+    await world.read(READER, world.a)
+    await world.network.tend()
     async with _put_back(world, backup):
         view = await world.read(READER, world.a)
         must(DOCUMENT.source in sources(world.a, view), "the other seats serve what is missing here")
