@@ -163,5 +163,6 @@ def _last_entry(world: World) -> LogEntry:
 
 
 def _named(view: View) -> set[MemberId]:
+    """Whom the reader names; a vault is as silent as its keeper, and that is no fault."""
     found: list[Accusation | Notice] = [*view.accusations, *view.notices]
-    return {one.member for one in found}
+    return {one.member for one in found if one.what != "missing_blob"}
