@@ -4,7 +4,19 @@ from collections.abc import Sequence
 
 import typer
 
-from salus.cli.commands import consent, doctor, governance, joining, keys, ledger, network, patients, records, status
+from salus.cli.commands import (
+    backup,
+    consent,
+    doctor,
+    governance,
+    joining,
+    keys,
+    ledger,
+    network,
+    patients,
+    records,
+    status,
+)
 from salus.cli.told import INTERRUPTED, USAGE
 
 app = typer.Typer(
@@ -31,6 +43,7 @@ ledger.add_to(app)
 governance.add_to(app)
 keys.add_to(app)
 joining.add_to(app)
+backup.add_to(app)
 
 
 def parse(argv: Sequence[str]) -> int:

@@ -86,6 +86,16 @@ class LmdbStore:
             os.close(self._lock)
             self._lock = -1
 
+    def copy_to(self, folder: Path) -> None:
+        """Write the newest commit into a new folder, as a store of its own, while others go on writing.
+
+        Raises:
+            StoreUnavailableError, DiskFullError: the copy cannot be written.
+        """
+        folder.mkdir(mode=0o700)
+        with translated():
+            self._environment.copy(str(folder), compact=True)
+
     def __enter__(self) -> "LmdbStore":
         return self
 
