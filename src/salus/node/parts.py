@@ -1,6 +1,7 @@
 """The processes of a member that runs apart: `python -m salus.node.parts ledger|keeper --home FOLDER --member NAME`.
 
-    ledger    CometBFT and the machine beside it as one unit; the way in for the other two
+    ledger    CometBFT and the machine beside it as one unit; the way in for the other two. After a restore it looks on
+              first, without a vote
     keeper    keeper and vault, behind their door to other members
     gateway   is started by `salus`, which serves people's commands too: see `gateways.py`
 
@@ -76,6 +77,8 @@ async def run_ledger(begin: Begin, home: Path, member: MemberId, stop: asyncio.E
             validating.follow(unit.replica)
             here = begin()
             show_unit(here, unit)
+            if validating.looks_on:
+                here.check(lambda: [((member, LEDGER), "votes", lambda: False)])
             async with here.listening(site.ledger_operator):
                 gone = departed_and_released(unit.replica, member)
                 with calm_collector():

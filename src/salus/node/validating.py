@@ -3,17 +3,22 @@
 CometBFT counts a validator's new key from the second block on after the one that decided it. Until the block in between
 is final the old key signs; then CometBFT is started again with the new one, and the old one is no more. With one
 validator alone there would otherwise be nobody to sign that block.
+
+A member that was restored follows without a vote until a block was made after that moment. What it signed last before
+the loss is in no backup: only at heights that came later can it sign nothing twice.
 """
 
 import asyncio
+import os
 from pathlib import Path
 
 from salus.contracts.members.reads import member_of
 from salus.core.errors import UnavailableError
-from salus.core.ids import MemberId
+from salus.core.ids import MemberId, TimeMs
 from salus.engines.layout import StoredBlock
 from salus.engines.replica import Replica
-from salus.node.keys import load_secrets, settle_secrets, staged_public
+from salus.node.backup.marks import forget_restored, restored_at
+from salus.node.keys import SECRET_BYTES, load_secrets, settle_secrets, staged_public
 
 DUTIES = ("validator",)
 
@@ -27,22 +32,35 @@ class Validating:
         self._keys = keys
         self._member = member
         self._key = load_secrets(keys).validator
+        self._restored: TimeMs | None = None  # While it looks on.
 
     @property
     def seed(self) -> bytes:
         """Of the key that signs now."""
         return self._key.seed
 
+    @property
+    def looks_on(self) -> bool:
+        """Whether this member was restored, and follows without a vote: see `backup/marks.py`."""
+        return self._restored is not None
+
     async def turned(self) -> None:
         """Wait until this life should end, as another key is to sign."""
         await self._replaced.wait()
 
     def settle(self, replica: Replica) -> bytes:
-        """The seed to start with; the folder's key is replaced first, if it is time.
+        """The seed to start with; the folder's key is replaced first, if it is time. One of nobody, while it looks on.
 
         Raises:
             KeyFileError, FolderError: as `settle_secrets`.
+            MarkError: the folder does not say when it was restored.
         """
+        self._restored = restored_at(self._keys.parent)
+        if self._restored is not None:
+            if replica.time <= self._restored:
+                return os.urandom(SECRET_BYTES)
+            forget_restored(self._keys.parent)
+            self._restored = None
         entry = member_of(replica.state, self._member)
         if entry is not None and is_settled(replica):
             self._key = settle_secrets(self._keys, entry.keys, DUTIES).validator
@@ -52,6 +70,10 @@ class Validating:
         """Look at each block from now on."""
 
         def look(_: StoredBlock) -> None:
+            if self._restored is not None:
+                if replica.time > self._restored:
+                    self._replaced.set()
+                return
             entry = member_of(replica.state, self._member)
             wanted = None if entry is None else entry.keys.validator
             is_other = wanted not in (None, self._key.public) and staged_public(self._keys, "validator") == wanted

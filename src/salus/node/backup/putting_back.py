@@ -17,19 +17,18 @@ from typing import IO, cast
 
 from salus.core.clock import Clock
 from salus.core.errors import RefusalError
-from salus.core.ids import MemberId, TimeMs
+from salus.core.ids import MemberId
 from salus.crypto.hpke import OpeningKey
-from salus.engines.cometbft.unit import ENGINE_FOLDER
 from salus.keeper.store import metadata, sqlite_engine
 from salus.node.backup.copies import copy_tables
+from salus.node.backup.marks import mark_restored
 from salus.node.backup.sealed_file import DamagedBackupError, NotABackupError, SealedReader, told_whole
 from salus.node.backup.taking import FORMAT, MANIFEST, OnProgress, Taken
 from salus.node.folder import GENESIS_FILE, PACKS_FOLDER, is_apart, member_folder
-from salus.node.keys import FolderError, write_secret
+from salus.node.keys import FolderError
 from salus.node.settings import system_clock
 from salus.node.stores import DATABASES, database, read_settings
 
-RESTORED_FILE = "restored"  # In the engine's folder: the time of restoring, in milliseconds.
 _BESIDE = ".restoring-"
 _PIECE_BYTES = 1 << 20
 
@@ -85,7 +84,7 @@ def _unpacked(reader: SealedReader, folder: Path, votes_at_once: bool, on_progre
         for name in taken.members:
             _fill_servers(member_folder(beside, name))
             if is_apart(beside) and not votes_at_once:
-                _look_on_first(member_folder(beside, name), clock())
+                mark_restored(member_folder(beside, name), clock())
         _move(beside, folder, taken)
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
@@ -136,7 +135,8 @@ def _unpack(packed: tarfile.TarFile, entries: Iterator[tarfile.TarInfo], beside:
         if file is None or not place.is_relative_to(beside.resolve()):
             raise DamagedBackupError(reason="an entry that no backup has")
         on_progress(done, entry.name)
-        place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for parent in reversed(place.relative_to(beside.resolve()).parents):
+            (beside / parent).mkdir(exist_ok=True, mode=0o700)
         with os.fdopen(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as to:
             shutil.copyfileobj(file, to, _PIECE_BYTES)
             to.flush()
@@ -158,11 +158,6 @@ def _fill_servers(member: Path) -> None:
                 file.dispose()
                 engine.dispose()
             copy.unlink()
-
-
-def _look_on_first(member: Path, now: TimeMs) -> None:
-    (member / ENGINE_FOLDER).mkdir(exist_ok=True, mode=0o700)
-    write_secret(member / ENGINE_FOLDER / RESTORED_FILE, str(now).encode())
 
 
 def _move(beside: Path, folder: Path, taken: Taken) -> None:

@@ -120,14 +120,16 @@ class SealedReader(RawIOBase):
 
         Raises, in this order:
             NotABackupError: it does not begin like one.
-            DamagedBackupError: its head was changed, or cut off.
+            DamagedBackupError: its head was changed, or it was cut off there.
             PassphraseError: neither the passphrase nor the recovery key opens it.
         """
         head, checksum = _read_head(file)
         self._file = file
-        self._key = derive(_opened(head, passphrase, recovery), "salus backup", checksum)
         self._number = 0
         self._next = file.read(PIECE_BYTES + OVERHEAD_BYTES)
+        if not self._next:
+            raise DamagedBackupError(piece=0)  # There is always a last piece, be it empty.
+        self._key = derive(_opened(head, passphrase, recovery), "salus backup", checksum)
         self._plain = b""
         self._at = 0
 
