@@ -6,13 +6,18 @@ import resource
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import httpx
 import pytest
 
 from salus.core.ids import MemberId
+from salus.node.backup.marks import restored_at
+from salus.node.backup.putting_back import put_back
+from salus.node.backup.taking import take
 from salus.node.folder import member_folder
+from salus.node.site import read_site
 from tests.faults.chain import Load, check
 from tests.faults.members import members
 from tests.faults.part import Plan
@@ -270,6 +275,58 @@ async def test_a_keeper_set_back_to_an_old_copy_gives_nothing_that_was_taken_bac
         await on.net.start_one("keeper", "mercy")
         await on.net.serves("keeper", "mercy")
         await on.check()
+
+
+async def checks_of(port: int) -> dict[str, bool]:
+    """What a process says of itself; nothing while it does not answer."""
+    with suppress(httpx.HTTPError):
+        async with httpx.AsyncClient() as client:
+            found: dict[str, bool] = (await client.get(f"http://127.0.0.1:{port}/readyz")).json()["checks"]
+            return found
+    return {}
+
+
+async def until(port: int, name: str, holds: bool, timeout_s: float = 120.0) -> None:
+    """Wait until a process says this of itself."""
+    async with asyncio.timeout(timeout_s):
+        while True:
+            if (await checks_of(port)).get(name) is holds:
+                return
+            await asyncio.sleep(0.1)
+
+
+@long
+async def test_a_member_restored_from_its_backup_serves_only_once_it_has_caught_up(tmp_path: Path) -> None:
+    home, backup, lost = tmp_path / "home", tmp_path / "backup", MemberId("northgate")
+    async with staged(home) as on:
+        await on.grant("st-luke")
+        assert await on.person.seen("clinician@st-luke") == on.sources
+        await asyncio.to_thread(take, home, backup, [lost], passphrase="correct horse battery")  # While it runs.
+        await on.revoke("st-luke")
+        await on.write("later", "mercy", "northgate")
+        for part, name in (("keeper", lost), ("ledger", lost), ("gateway", "")):
+            await on.net.kill(part, name)
+        on.net.followers.pop(lost).close() if lost in on.net.followers else None
+        shutil.rmtree(member_folder(home, lost))
+        await asyncio.to_thread(put_back, backup, home, passphrase="correct horse battery")
+        site = read_site(member_folder(home, lost))
+        await on.net.start_one("ledger", lost)
+        await until(site.ledger_operator, f"{lost}.ledger.votes", False)
+        await on.net.start_one("keeper", lost)
+        await until(site.keeper_operator, f"{lost}.keeper.reconciled", False)
+        await on.net.start_one("gateway")
+        await on.net.serves("gateway")
+        own = {source for source in on.sources if "-st-luke-" in source}
+        assert await on.person.seen("clinician@st-luke") == own
+        await until(site.keeper_operator, f"{lost}.keeper.reconciled", True)
+        await on.net.kill("keeper", "mercy")  # So that the restored one is needed for each threshold.
+        assert await on.person.seen("clinician@st-luke") == own
+        await on.net.start_one("keeper", "mercy")
+        await on.net.serves("keeper", "mercy")
+        await on.write("after", "northgate")
+        await on.check()
+        assert restored_at(member_folder(home, lost)) is None, "It votes again."
+        assert not any(member["suspended"] for member in (await on.client.done("members"))["members"])
 
 
 @long

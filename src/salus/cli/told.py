@@ -29,6 +29,15 @@ BY_FAMILY = {
     "integrity": "Stop here: keep a copy of the folder and let whoever runs this member look at it.",
 }
 TO_DO = {
+    "backup.damaged": "Take another copy of the backup, or an older one. What is wrong with this one, a second look at "
+    "the medium may tell.",
+    "backup.database_in_use": "Give the member an empty database, and name it in stores.toml; or restore where the old "
+    "one is gone.",
+    "backup.mark": "Write the time of restoring, in milliseconds, into engine/restored of the member's folder.",
+    "backup.not_a_backup": "Take a file that `salus backup` wrote.",
+    "backup.not_empty": "Name a new folder: --into DIR. Nothing is ever put over what is there.",
+    "backup.passphrase": "Type it again, or take the one that was in use when the backup was made.",
+    "backup.weak_passphrase": "Take twelve letters or more: six words drawn by chance are easy to keep on paper.",
     "cells.closed": "The patient has ended this consent for good; nothing follows from here.",
     "cells.frozen": "The record is frozen. The patient opens it again: salus consent thaw --as patient:N",
     "cells.stale_version": "The consent has changed meanwhile. Look at it and try again: salus consent show",
@@ -86,6 +95,7 @@ TO_DO = {
     "read as themselves: salus patient claim",
     "keeper.quota": "The daily number is used up. For break-glass a second emergency person may sign: "
     "--second emergency-2@MEMBER",
+    "keeper.restored": "The keeper catches up by itself; see how far it is: salus status",
     "keeper.stale": "The keepers are catching up; try again in a moment.",
     "keeper.widening_waits": "A hospital that keeps a patient's keys may not widen access alone: show evidence and a "
     "second hospital's signature (--evidence FILE --witness MEMBER), or repeat it after 24 hours.",
