@@ -381,3 +381,20 @@ async def test_a_gateway_put_back_uses_own_records_only_once_its_log_goes_on_abo
         assert shown(view.view) == [data_of("a")]
         await on.network.tend()
         assert (await log_of(on, wallet)).faults == [LogFault(MemberId("mercy"), "restored")]
+
+
+async def test_what_an_author_wrote_after_the_backup_of_its_gateway_is_read_through_the_keepers(tmp_path: Path) -> None:
+    async with stage(tmp_path) as on:
+        wallet = await on.patient("mercy")
+        await on.seal("mercy", wallet, "a")
+        backup = taken(tmp_path, "mercy")
+        await on.seal("mercy", wallet, "b")
+        clock = on.clock
+    put_back(tmp_path, backup, "mercy", ("gateway.db",))
+    async with again(tmp_path, clock) as on:
+        assert await on["mercy"].reconcile()
+        reading = on["mercy"].reading(await on.clinician("mercy"), on.wanted(wallet))
+        view = (await reading.read()).view
+        assert sorted(one.data for one in view.records) == [data_of("a"), data_of("b")]
+        assert [one.is_own for one in view.records] == [True, False]
+        assert (view.gaps, view.accusations) == ([], [])

@@ -254,6 +254,10 @@ class AuthorStore(SubjectStore):
         row = self.connection.execute(sa.select(PLANS).where(PLANS.c.batch_id == batch_id)).first()
         return None if row is None else (self._plan(row), Stage(row.stage))
 
+    def batches(self) -> set[BatchId]:
+        """All batches that were planned here and not given up."""
+        return set(self.connection.execute(sa.select(PLANS.c.batch_id)).scalars())
+
     def plan_of(self, batch_id: BatchId) -> Plan | None:
         """One plan."""
         found = self.plan(batch_id)

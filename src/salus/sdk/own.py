@@ -19,7 +19,7 @@ from salus.contracts.reads.reads import log_root_of
 from salus.contracts.records.batch import document_context
 from salus.contracts.records.header import Header, RecordId
 from salus.contracts.records.reads import batch_of
-from salus.contracts.records.tables import OVERRIDES, Fate, Override, Successor
+from salus.contracts.records.tables import BATCHES, OVERRIDES, Fate, Override, Successor
 from salus.core.ids import MINUTE_MS, BatchId, Digest, Signature, SubjectId, TimeMs
 from salus.core.wire import reopen
 from salus.crypto.documents import open_chunks
@@ -72,6 +72,7 @@ class OwnRecords:
         self._log = log
         self._persons = Persons(gateway.view, gateway.clock)
         self._deciders = Deciders(gateway.view, packs)
+        self._forgotten: bool | None = None  # Not known before there is a fresh view to learn it from.
         log.may_go_on = self.is_reconciled
 
     def is_reconciled(self) -> bool:
@@ -100,6 +101,16 @@ class OwnRecords:
     def take_packs(self, packs: Sequence[Pack]) -> None:
         """Know these packs too, for when the ledger names them."""
         self._deciders.take(packs)
+
+    def has_forgotten(self) -> bool:
+        """Whether own batches stand on the ledger that are not known here: written after the backup that was put back.
+
+        Their keys are with the keepers alone: they are read like those of others.
+        """
+        if self._forgotten is None and self._is_fresh():
+            known, own = self._store.batches(), BATCHES.items(self._gateway.view.state, self._gateway.member)
+            self._forgotten = any(batch_id not in known for (_, batch_id), _ in own)
+        return bool(self._forgotten)
 
     def has_old_policy(self, subject: SubjectId) -> bool:
         """Whether the copy held of a policy is not the one in force."""

@@ -111,7 +111,7 @@ class UnifiedRead:
 
     async def _read_all(self) -> Unified:
         foreign = self._wanted
-        if self._cell is not None:
+        if self._cell is not None and not self._own.has_forgotten():
             selection = changed(self._wanted.selection, except_author=self._gateway.member)
             foreign = replace(self._wanted, selection=selection)
         if self._open is None or self._gateway.clock() >= self._open.expires:
@@ -125,8 +125,9 @@ class UnifiedRead:
         return self._joined(view, self._read_own(self._open.opening))
 
     def _joined(self, view: View, own: OwnView) -> Unified:
-        view.records = [*own.records, *view.records]
-        view.gaps = [*own.gaps, *view.gaps]
+        known = {one.header.record for one in own.records}  # The keepers gave them too where some were forgotten here.
+        view.records = [*own.records, *(one for one in view.records if one.header.record not in known)]
+        view.gaps = [*own.gaps, *(gap for gap in view.gaps if gap.record not in known)]
         return Unified(view=view, is_stale=own.is_stale)
 
     def _read_own(self, opening: Opening) -> OwnView:
