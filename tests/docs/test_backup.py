@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from salus.cli.status import CHECKS
+from salus.node.observing.findings import KINDS
 from salus.cli.told import TO_DO
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,7 +43,7 @@ def test_the_commands_of_the_page_run_as_they_are_written(tmp_path: Path) -> Non
 
 
 def test_what_it_quotes_is_what_the_commands_say() -> None:
-    told = {what for what, _ in CHECKS.values()}
+    told = {kind.says for kind in KINDS.values()}
     quoted = set(re.findall(r"^\| \*(.+?)\* \|", PAGE, re.MULTILINE))
     assert quoted
     assert quoted <= told
