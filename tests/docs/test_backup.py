@@ -5,8 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from salus.node.observing.findings import KINDS
 from salus.cli.told import TO_DO
+from salus.node.observing.findings import KINDS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "backup.md").read_text()

@@ -4,6 +4,7 @@ import sqlite3
 import stat
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from salus.node.backup.sealed_file import DamagedBackupError, PassphraseError, W
 from salus.node.backup.taking import UNFINISHED, Taken, take
 from salus.node.folder import NoNetworkError, found, found_apart, usual_names
 from salus.node.keys import DUTIES, FolderError
+from salus.node.site import read_site, write_site
 from tests.node.stage import data_of, permit, shown, stage
 from tests.support.servers import postgres
 
@@ -170,6 +172,15 @@ def test_its_validator_looks_on_first_unless_the_operator_says_otherwise(home: P
     (tmp_path / "new/members/mercy/engine/restored").write_text("soon")
     with pytest.raises(MarkError):
         restored_at(tmp_path / "new/members/mercy")
+
+
+def test_a_member_that_joined_long_ago_begins_at_the_first_block(home: Path, tmp_path: Path) -> None:
+    place = home / "members/mercy"
+    write_site(place, replace(read_site(place), trust_height=77, trust_hash="ab", light=("127.0.0.1:1",)))
+    taken(home, tmp_path / "backup", "mercy")
+    put_back(tmp_path / "backup", tmp_path / "new", passphrase=PASSPHRASE)
+    assert read_site(tmp_path / "new/members/mercy").trust_height == 0
+    assert read_site(place).trust_height == 77
 
 
 def test_a_recovery_key_opens_what_its_public_half_sealed(home: Path, tmp_path: Path) -> None:

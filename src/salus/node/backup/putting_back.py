@@ -11,6 +11,7 @@ import os
 import shutil
 import tarfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import IO, cast
@@ -27,6 +28,7 @@ from salus.node.backup.taking import FORMAT, MANIFEST, OnProgress, Taken
 from salus.node.folder import GENESIS_FILE, PACKS_FOLDER, is_apart, member_folder
 from salus.node.keys import FolderError
 from salus.node.settings import system_clock
+from salus.node.site import read_site, write_site
 from salus.node.stores import DATABASES, database, read_settings
 
 _BESIDE = ".restoring-"
@@ -83,8 +85,10 @@ def _unpacked(reader: SealedReader, folder: Path, votes_at_once: bool, on_progre
         _check_genesis(folder, beside)
         for name in taken.members:
             _fill_servers(member_folder(beside, name))
-            if is_apart(beside) and not votes_at_once:
-                mark_restored(member_folder(beside, name), clock())
+            if is_apart(beside):
+                _begin_at_the_first_block(member_folder(beside, name))
+                if not votes_at_once:
+                    mark_restored(member_folder(beside, name), clock())
         _move(beside, folder, taken)
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
@@ -158,6 +162,13 @@ def _fill_servers(member: Path) -> None:
                 file.dispose()
                 engine.dispose()
             copy.unlink()
+
+
+def _begin_at_the_first_block(member: Path) -> None:
+    """The block from which it once joined is too old to be trusted again; others have all of them."""
+    site = read_site(member)
+    if site.trust_height:
+        write_site(member, replace(site, trust_height=0, trust_hash=""))
 
 
 def _move(beside: Path, folder: Path, taken: Taken) -> None:
