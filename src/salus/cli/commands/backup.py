@@ -94,7 +94,7 @@ def backup(
     output.say(f"The backup of {', '.join(taken.members)} is in {to_file}: {taken.files} files.")
     output.say(_left_out(taken))
     output.say(
-        "Keep the passphrase elsewhere." if passphrase else "The secret recovery key opens it; keep it elsewhere."
+        f"Keep {'the passphrase' if passphrase else 'the secret recovery key'} elsewhere: nothing else opens it."
     )
     output.result({"file": str(to_file), "encrypted_bytes": to_file.stat().st_size, **_as_json(taken)})
 
@@ -142,9 +142,8 @@ def restore(
             on_progress=_shown(progress),
         )
     output.say(f"{', '.join(taken.members)} of {taken.chain} is in {into}, as it was at {_moment(taken)}.")
-    output.say(
-        f"Start it with: salus up --home {into}. It serves once it has caught up; see: salus status --home {into}"
-    )
+    output.say(f"Start it with: salus up --home {into}")
+    output.say(f"It serves once it has caught up; see: salus status --home {into}")
     output.result({"folder": str(into), **_as_json(taken)})
 
 
@@ -212,12 +211,10 @@ def _shown(progress: Progress) -> "OnProgress":
 
 
 def _left_out(taken: "Taken") -> str:
-    missing = [what for what, is_in in (("the ledger", taken.has_ledger), ("the vault", taken.has_vault)) if not is_in]
-    return (
-        f"Not in it: {' and '.join(missing)}; the other members have them."
-        if missing
-        else "Ledger and vault are in it."
-    )
+    missing = ["the ledger"] * (not taken.has_ledger) + ["the vault"] * (not taken.has_vault)
+    if not missing:
+        return "Ledger and vault are in it."
+    return f"Not in it: {' and '.join(missing)}; the other members have what is in them."
 
 
 def _moment(taken: "Taken") -> str:
