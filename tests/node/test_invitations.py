@@ -9,6 +9,7 @@ import pytest
 from salus.core.ids import ChainId, MemberId
 from salus.core.wire import encode, replace
 from salus.crypto.signatures import SigningKey
+from salus.engines.cometbft.config import StateSync
 from salus.node.cards import Card
 from salus.node.enlisting import JoinedAlreadyError, accept, begin, beginning, found_of, own_card
 from salus.node.folder import GENESIS_FILE, member_folder, read_genesis
@@ -159,6 +160,17 @@ def test_a_member_joins_once_and_again_without_a_change(four: Four) -> None:
     ]
     assert four.cards["lakeside"].light not in site.light
     assert len(site.light) == 3
+
+
+def test_until_it_was_started_a_newer_invitation_moves_where_it_begins(four: Four) -> None:
+    """A member that waited too long begins from a block that is not too old; one that runs is left alone."""
+    folder, place = four.place / "lakeside", member_folder(four.place / "lakeside", MemberId("lakeside"))
+    for height in (2_000, 4_000):
+        assert accept(folder, four.invitation, StateSync((), height, f"{height:064X}"))
+        assert (read_site(place).trust_height, read_site(place).trust_hash) == (height, f"{height:064X}")
+    (place / "ledger").mkdir()
+    assert not accept(folder, four.invitation, StateSync((), 6_000, "AB"))
+    assert read_site(place).trust_height == 4_000
 
 
 def test_a_member_of_one_network_joins_no_other(four: Four, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from salus.core.errors import RefusalError
 from salus.core.ids import ChainId, MemberId, TimeMs
 from salus.core.wire import encode
 from salus.engines.cometbft.config import StateSync, make_node_key
-from salus.engines.cometbft.unit import ENGINE_FOLDER
+from salus.engines.cometbft.unit import ENGINE_FOLDER, LEDGER_FOLDER
 from salus.node.cards import ANY_CHAIN, Card, card_file, card_id, make_card, read_card
 from salus.node.folder import GENESIS_FILE, member_folder, read_genesis
 from salus.node.invitations import LASTS_MS, Invitation, Peer, check_founding, is_founder
@@ -105,6 +105,11 @@ def is_joined(folder: Path) -> bool:
     return (folder / GENESIS_FILE).exists()
 
 
+def was_started(folder: Path) -> bool:
+    """Whether the member of this folder has a ledger: where it begins is settled then."""
+    return is_joined(folder) and any((folder / "members").glob(f"*/{LEDGER_FOLDER}"))
+
+
 def own_card(folder: Path) -> Card:
     """The card of the member that lives in a folder.
 
@@ -174,17 +179,18 @@ def beginning(folder: Path, cards: Sequence[Card], now: TimeMs) -> Invitation:
 def accept(folder: Path, invitation: Invitation, sync: StateSync | None = None) -> bool:
     """Make the folder's member one of the network's, as far as it goes alone; False where it is so already.
 
+    Until it was started, a newer invitation changes where it begins.
+
     Raises:
         JoinedAlreadyError: it belongs to another network.
         FolderError: the folder cannot be written.
     """
-    if is_joined(folder):
-        if read_genesis(folder) != invitation.genesis:
-            raise JoinedAlreadyError(chain=read_genesis(folder).chain)
+    if is_joined(folder) and read_genesis(folder) != invitation.genesis:
+        raise JoinedAlreadyError(chain=read_genesis(folder).chain)
+    if was_started(folder):
         return False
     every = invitation.snapshot_every_blocks
-    _settle(folder, invitation.genesis, invitation.peers, invitation.light, every, sync)
-    return True
+    return _settle(folder, invitation.genesis, invitation.peers, invitation.light, every, sync)
 
 
 def are_founders(genesis: Genesis, cards: Sequence[Card]) -> bool:
@@ -199,13 +205,14 @@ def _settle(
     light: Sequence[str],
     snapshot_every_blocks: int | None = None,
     sync: StateSync | None = None,
-) -> None:
-    """Write who the others are; then the genesis, last: with it the folder has joined."""
+) -> bool:
+    """Write who the others are; then the genesis, last: with it the folder has joined. Whether anything is new."""
     own = own_card(folder)
     place = member_folder(folder, own.member)
     others = [peer for peer in peers if peer.member != own.member]
+    before = read_site(place)
     site = replace(
-        read_site(place),
+        before,
         peers=tuple(peer.endpoints.engine for peer in others if peer.endpoints.engine),
         light=tuple(address for address in light if address != own.light),
     )
@@ -213,8 +220,11 @@ def _settle(
         site = replace(site, snapshot_every_blocks=snapshot_every_blocks)
     if sync is not None:
         site = replace(site, trust_height=sync.trust_height, trust_hash=sync.trust_hash)
+    if site == before and is_joined(folder):
+        return False
     write_site(place, site)
     _write(folder / GENESIS_FILE, encode(genesis))
+    return True
 
 
 def peers_of_genesis(genesis: Genesis) -> tuple[Peer, ...]:

@@ -24,6 +24,7 @@ from salus.node.enlisting import (
     found_of,
     is_joined,
     own_card,
+    was_started,
 )
 from salus.node.folder import member_folder, read_genesis
 from salus.node.gateway_side import GatewaySide
@@ -173,7 +174,7 @@ async def join(folder: Path, file: Path, said: str) -> Joined:
     shown = fingerprint(invitation_id(invitation))
     if said and said.split() != shown.split():
         raise FingerprintError(inviter=invitation.inviter)
-    sync = None if is_joined(folder) else await begin_from(invitation, now)
+    sync = None if was_started(folder) else await begin_from(invitation, now)
     is_new = accept(folder, invitation, sync)
     site = read_site(member_folder(folder, own.member))
     members = tuple(peer.member for peer in invitation.peers)
