@@ -1,5 +1,6 @@
 """The reader's checks: liars are named by what they signed, and whoever is honest is not, whatever befell them."""
 
+import asyncio
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -301,6 +302,23 @@ async def test_a_keeper_that_lags_a_block_is_asked_again_and_not_accused(tmp_pat
         await on.network.engine.release(on["northgate"].name)
         view = await opened.ask()
         assert (view.records, view.accusations, view.answered) == ([], [], 4)
+
+
+async def test_a_batch_that_one_seat_lacks_and_another_has_not_seen_final_is_shown_whole(tmp_path: Path) -> None:
+    """Three seats hold it, which is as many as it takes; one of these is a block behind, and is asked again."""
+    async with stage(tmp_path) as on:
+        wallet, reader = await begun(on, "a")
+        opened = await on.open("st-luke", reader, wallet)
+        late, away = on["mercy"].name, on["northgate"].name
+        on.network.engine.hold(late)
+        on.network.switchboard.off_line.add(away)
+        await on.seal("lakeside", wallet, "b")
+        on.network.switchboard.off_line.clear()
+        looking = asyncio.create_task(opened.ask())
+        await asyncio.wait({looking}, timeout=2.0)
+        await on.network.engine.release(late)
+        view = await looking
+        assert (shown(view), view.gaps, view.accusations) == ([data_of("a"), data_of("b")], [], [])
 
 
 async def test_one_keeper_that_is_ahead_of_all_others_is_followed_and_not_accused(tmp_path: Path) -> None:
