@@ -25,8 +25,9 @@ from salus.sdk.wallet import Wallet
 
 NAME = "consent"
 TARGETS = {"grant_p95_ms": at_most(80), "revoke_p95_ms": at_most(80)}
-_WARM_UP = 3
+WARM_UP = 3
 _FLOOR_RUNS = 10
+_ASKED_MAX = 20
 _MEMBERS = 4
 # Per member: the policy to its keeper and to it as a writer; then the ask and the answer.
 _ENVELOPES = 4 * _MEMBERS
@@ -63,12 +64,12 @@ async def turns(
     patient, reader = await scene.patient(), await scene.reader(member)
     await scene.seal(author, scene.documents(patient.subject, 1))
     wallets = patient.wallet, replace(patient.wallet, rules=everything(member.name))
-    for _ in range(runs + _WARM_UP):
+    for _ in range(runs + WARM_UP):
         await _turn(scene, patient, reader, wallets, grant, revoke)
         if check is not None:
             check(member)
     for watch in (grant, revoke):
-        del watch.samples_ms[:_WARM_UP]
+        del watch.samples_ms[:WARM_UP]
 
 
 async def _turn(
@@ -89,6 +90,12 @@ async def _turn(
     with revoke.lap():
         await consent.change(wallet_at.gateway, opened, shut)
         unified = await reading.read()
+        for _ in range(
+            _ASKED_MAX
+        ):  # On a busy machine a seat may be too slow for this read; it counts until all refuse.
+            if unified.view.answered == len(scene.network.members):
+                break
+            unified = await reading.read()
     assert unified.view.answered == len(scene.network.members), "A seat did not answer."
     assert unified.view.records == [], "The revocation does not hold everywhere."
 

@@ -27,7 +27,7 @@ TARGETS = {
     "first_100_p95_ms": at_most(50),
     "again_1000_p95_ms": at_most(15),
 }
-_WARM_UP = 3
+WARM_UP = 3
 _FLOOR_RUNS = 5
 
 
@@ -66,7 +66,7 @@ async def read_times(scene: Stage[Hosted], patient: Patient, foreign: int, runs:
     member = scene.network.members[0]
     reader = await scene.reader(member)
     first, again = Stopwatch(), Stopwatch()
-    for number in range(runs + _WARM_UP):
+    for number in range(runs + WARM_UP):
         opened = member.reading(reader, patient.wanted)
         with first.lap():
             unified = await opened.read()
@@ -77,7 +77,7 @@ async def read_times(scene: Stage[Hosted], patient: Patient, foreign: int, runs:
         with again.lap():
             once_more = await opened.read()
         assert once_more.from_memory, f"Run {number} asked the keepers again."
-    laps = slice(_WARM_UP, None)
+    laps = slice(WARM_UP, None)
     return percentiles(f"first_{name}", first.samples_ms[laps]) | percentiles(f"again_{name}", again.samples_ms[laps])
 
 

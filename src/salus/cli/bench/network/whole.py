@@ -117,14 +117,24 @@ async def viewed(network: Whole, records: int, runs: int) -> Figures:
     """A unified view by one member of what the three others wrote, from a fresh request to verified plaintext."""
     scene = network.scene
     patient = await reading.patient_of(scene, records)
-    return await reading.read_times(scene, patient, records, runs, "1000")
+    used = network.processor_s()
+    figures = await reading.read_times(scene, patient, records, runs, "1000")
+    return figures | {"first_1000_cpu_ms": _each_ms(network.processor_s() - used, runs + reading.WARM_UP)}
 
 
 async def consented(network: Whole, runs: int) -> Figures:
     """A grant until the first document is read; a revocation until every seat refuses."""
-    grant, revoke = Stopwatch(), Stopwatch()
+    grant, revoke, used = Stopwatch(), Stopwatch(), network.processor_s()
     await consenting.turns(network.scene, runs, grant, revoke)
-    return percentiles("grant", grant.samples_ms) | percentiles("revoke", revoke.samples_ms)
+    both_ms = _each_ms(network.processor_s() - used, runs + consenting.WARM_UP)
+    return (
+        percentiles("grant", grant.samples_ms) | percentiles("revoke", revoke.samples_ms) | {"consent_cpu_ms": both_ms}
+    )
+
+
+def _each_ms(processor_s: float, runs: int) -> float:
+    """Of everybody's processor time, for one run."""
+    return round(1_000 * processor_s / runs, 1)
 
 
 async def returned(network: Whole) -> Figures:
