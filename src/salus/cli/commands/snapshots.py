@@ -94,7 +94,7 @@ def compare(
 
     Examples:
       salus ledger snapshot compare
-      salus ledger snapshot compare ./snapshots/120 /mnt/st-luke/snapshots/120
+      salus ledger snapshot compare ./snapshots/120 ./of-st-luke/120
     """
     from salus.cli.actions.snapshots import compared
     from salus.cli.folder import home_folder
