@@ -85,7 +85,7 @@ TO_DO = {
     "engine.not_final": "Too few members are up. Bring them back; the same command can be repeated.",
     "engine.receipt": "This receipt proves nothing on this network. Check that the genesis file is the right one.",
     "engine.no_such_transaction": "Ask a member that still holds the block.",
-    "engine.snapshot": "Take another snapshot, or make one at another member: salus ledger snapshot make --member MEMBER",
+    "engine.snapshot": "Take another snapshot, or make one elsewhere: salus ledger snapshot make --member MEMBER",
     "engine.too_few_trusted": "Validators have changed, or too few signed: ask a member for the receipt again, or "
     "name a checkpoint not newer than it: --checkpoint FILE",
     "engine.trust_expired": "Name a newer checkpoint that is not newer than the receipt: --checkpoint FILE",
@@ -131,7 +131,7 @@ TO_DO = {
     "node.key_file": "Restore the file from a backup: what it protects cannot be opened without it.",
     "node.kept_checkpoint": "Delete that file in the member's folder `checkpoints`: it comes again from the others.",
     "node.no_pack": "Put the file that was voted on into the folder `packs` of this network.",
-    "node.ledger_there": "Name a folder that is not there yet (--to DIR), or move the ledger that is there out of the way.",
+    "node.ledger_there": "Name a folder that is not there yet (--to DIR), or move the ledger that is there away.",
     "node.no_network": "Make a network here with `salus up` (or `salus new`), or name another folder: --home DIR",
     "node.snapshot_unproven": "Make one with its proof: salus ledger snapshot make. A member that runs apart joins by "
     "the others' snapshots without it.",
