@@ -13,13 +13,14 @@ from salus.contracts.reads.messages import LogKind
 from salus.contracts.reads.reads import log_root_of
 from salus.core.errors import UnavailableError
 from salus.core.ids import MINUTE_MS, MemberId
-from salus.core.wire import decode
+from salus.core.wire import decode, replace
 from salus.keeper.errors import RestoredError
 from salus.keeper.formats import RECONCILED
 from salus.keeper.messages import LogEntry
 from salus.keeper.reconciling import PATIENCE_MS, BatchesLost
 from salus.keeper.store import HOLDINGS, LOG
 from salus.sdk import consent
+from salus.sdk.author_store import Stage as PlanStage
 from salus.sdk.patient_log import LogFault, PatientLog, read_log
 from salus.sdk.views import View
 from salus.sdk.wallet import Wallet
@@ -304,6 +305,13 @@ async def test_only_a_seat_of_the_committee_has_batches_dealt_again(tmp_path: Pa
         author = on["mercy"].author
         assert (await author.deal_again(MemberId("stranger"), lost)).unknown == lost.batches
         assert await author.work_outbox() == 0
+        plan = author._store.plan_of(batch_id)
+        assert plan is not None
+        author._store.set_stage(
+            replace(plan, epoch=plan.epoch + 1), PlanStage.DURABLE
+        )  # As if it were of another epoch.
+        assert (await author.deal_again(LOST, lost)).unknown == lost.batches
+        author._store.set_stage(plan, PlanStage.DURABLE)
         assert (await author.deal_again(LOST, lost)).unknown == (bytes(16),)
         assert await author.work_outbox() == 1
 

@@ -61,7 +61,7 @@ class BatchesLost(Record, tag="keeper.batches_lost/1", frozen=True):
 
 
 class DealingAgain(Record, tag="keeper.dealing_again/1", frozen=True):
-    """The author deals them again, but for those it does not know itself."""
+    """The author deals them again, but for those it does not know itself, or that are of an epoch that is over."""
 
     unknown: Named
 

@@ -83,15 +83,16 @@ class KeeperSide:
 
     @property
     def is_reconciled(self) -> bool:
-        """Whether the keeper serves: its store is as new as the ledger."""
-        return self.keeper.reconciling.is_done()
+        """Whether the store is as new as the ledger, as far as the keeper's view of that reaches."""
+        self.keeper.reconciling.is_done()  # This is when it looks.
+        return self._store.is_reconciled
 
     async def reconcile(self) -> bool:
         """Catch up after the store was put back from a backup, or lost; whether the keeper serves. Safe to repeat."""
-        has_caught_up = self.keeper.reconciling.is_done()
+        was_reconciled = self.is_reconciled
         is_done = await self.keeper.reconcile(self._sponsor)
-        if is_done and not has_caught_up:
-            await self.scrub()
+        if is_done and not was_reconciled:
+            await self.scrub()  # The vault may be as old as the store.
         return is_done
 
     async def tend(self) -> Tended:

@@ -119,14 +119,16 @@ class Author(Dealer):
         door.answer(BatchesLost, self.deal_again)
 
     async def deal_again(self, sender: MemberId, lost: BatchesLost) -> DealingAgain:
-        """A keeper should hold batches and does not: the outbox deals them again, but for those not known here."""
-        known = {plan.batch_id: plan for plan in map(self._store.plan_of, lost.batches) if plan is not None}
-        seated = {batch_id for batch_id, plan in known.items() if self._is_seated(sender, plan)}
-        self._store.put_back(seated)
-        return DealingAgain(unknown=tuple(batch_id for batch_id in lost.batches if batch_id not in seated))
+        """A keeper should hold batches and does not: the outbox deals them again, but for those it cannot deal."""
+        known = [plan for plan in map(self._store.plan_of, lost.batches) if plan is not None]
+        dealt = {plan.batch_id for plan in known if self._can_deal(plan, sender)}
+        self._store.put_back(dealt)
+        return DealingAgain(unknown=tuple(batch_id for batch_id in lost.batches if batch_id not in dealt))
 
-    def _is_seated(self, member: MemberId, plan: Plan) -> bool:
-        return any(holder.member == member for holder in self._gateway.committee(plan.committee).seats)
+    def _can_deal(self, plan: Plan, to: MemberId) -> bool:
+        """Whether a member has a seat in the committee of now, and of this plan: keepers take no shares of another epoch."""
+        committee = self._gateway.committee(plan.committee)
+        return committee.epoch == plan.epoch and any(holder.member == to for holder in committee.seats)
 
     async def seal(self, documents: Sequence[NewDocument]) -> SealedBatch:
         """Seal up to 1,024 documents of patients of one committee; final on return.
