@@ -126,7 +126,7 @@ class Author(Dealer):
         return DealingAgain(unknown=tuple(batch_id for batch_id in lost.batches if batch_id not in dealt))
 
     def _can_deal(self, plan: Plan, to: MemberId) -> bool:
-        """Whether a member has a seat in the committee of now, and of this plan: keepers take no shares of another epoch."""
+        """Whether a member has a seat, and the plan is of the epoch of now: keepers take no shares of another."""
         committee = self._gateway.committee(plan.committee)
         return committee.epoch == plan.epoch and any(holder.member == to for holder in committee.seats)
 
