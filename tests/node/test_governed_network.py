@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from salus.cli.actions import governance
+from salus.cli.actions import governance, rotating
 from salus.cli.home import Home
 from salus.contracts.consent import pack_root
 from salus.contracts.members.messages import Change, SetPack, SetValidator
@@ -18,8 +18,10 @@ from salus.core.ids import MemberId
 from salus.core.wire import decode
 from salus.engines.receipts import Receipt, check_receipt
 from salus.node.folder import PACKS_FOLDER, NotANetworkError, packs_in
+from salus.sdk import consent
 from salus.sdk.errors import LedgerRefusedError, TooFewSeatsError
 from salus.sdk.packs import shipped_packs
+from salus.sdk.wallet import new_wallet
 from tests.node.stage import HOSPITALS, Clock, Stage, data_of, permit, shown, stage
 
 NORTHGATE, SOUTHPORT = MemberId("northgate"), MemberId("southport")
@@ -221,3 +223,16 @@ async def test_a_look_during_which_seats_change_places_shows_everything(tmp_path
         await on.network.engine.release(MemberId("st-luke"))
         view = await looking
         assert (shown(view), view.accusations, view.gaps) == ([data_of("a")], [], [])
+
+
+async def test_a_link_that_waits_for_its_code_opens_after_the_gateway_has_another_key(tmp_path: Path) -> None:
+    async with stage(tmp_path) as on:
+        names = (MemberId("mercy"), MemberId("st-luke"))
+        wallet = new_wallet(on.network.genesis.chain, on.network.committee, "us", names)
+        policy = await consent.create(on["mercy"].gateway, wallet)
+        await consent.send_link(on["mercy"].gateway, wallet, policy, MemberId("st-luke"), "the code")
+        before = on["st-luke"].secrets.gateway.public
+        await rotating.rotate(home(on), "st-luke", ["gateway"], at_once=False)
+        assert on["st-luke"].secrets.gateway.public != before
+        link = await on["st-luke"].desk.accept_link("the code", "4711")
+        assert link.subject == wallet.subject

@@ -5,13 +5,16 @@ from pathlib import Path
 import pytest
 
 from salus.node.keys import (
+    BEFORE,
     DUTIES,
     STAGED,
     FolderError,
     KeyFileError,
+    forget_signer_before,
     load_secrets,
     make_secrets,
     settle_secrets,
+    signer_before,
     stage_secrets,
     write_secret,
 )
@@ -64,6 +67,26 @@ def test_staged_keys_are_used_only_once_the_ledger_names_them(tmp_path: Path) ->
     assert settle_secrets(tmp_path / "keys", staged).public == staged
     assert load_secrets(tmp_path / "keys").public == staged
     assert list((tmp_path / "keys" / STAGED).iterdir()) == []
+
+
+def test_the_checkpoint_key_that_the_newest_checkpoint_names_is_kept_through_two_replacements(tmp_path: Path) -> None:
+    folder = tmp_path / "keys"
+    first = make_secrets(folder).public
+    for _ in range(2):
+        settle_secrets(folder, stage_secrets(folder, ["checkpoint", "keeper"]).public)
+    kept = signer_before(folder)
+    assert kept is not None
+    assert kept.public == first.checkpoint
+    assert not (folder / BEFORE / "keeper").exists(), "Nothing needs it."
+    forget_signer_before(folder)
+    assert signer_before(folder) is None
+
+
+def test_a_key_that_the_ledger_knows_already_is_not_staged_again(tmp_path: Path) -> None:
+    make_secrets(tmp_path / "keys")
+    spent = stage_secrets(tmp_path / "keys", ["tls"]).public.tls
+    again = stage_secrets(tmp_path / "keys", ["tls"], is_spent=lambda public: public == spent).public.tls
+    assert again != spent
 
 
 def test_staging_again_keeps_the_keys_that_a_proposal_names_already(tmp_path: Path) -> None:

@@ -77,6 +77,20 @@ class HeldOpeningKey(OpeningKey):
             raise
 
 
+def with_openers(folder: Path, secrets: Secrets, clock: Clock) -> Secrets:
+    """The same keys, where those that open do so for what was sealed to the ones before, too.
+
+    Raises:
+        KeyFileError: one of those is damaged.
+        FolderError: the folder cannot be written.
+    """
+
+    def held(duty: str, key: OpeningKey) -> HeldOpeningKey:
+        return HeldOpeningKey(key, opener_before(folder, duty, clock()), partial(staged_opener, folder, duty))
+
+    return replace(secrets, sealing=held("sealing", secrets.sealing), gateway=held("gateway", secrets.gateway))
+
+
 class Showing(Protocol):
     """What shows a TLS key to peers: `http.trust.Trust`."""
 
@@ -104,11 +118,9 @@ class KeyRing:
         self._seen = self._entry()
         found = self._settled(self._seen)
         self.secrets = replace(
-            found,
+            with_openers(folder, found, clock),
             ledger=HeldSigningKey(found.ledger.seed),
             keeper=HeldSigningKey(found.keeper.seed),
-            sealing=HeldOpeningKey(found.sealing, self._before("sealing"), partial(staged_opener, folder, "sealing")),
-            gateway=HeldOpeningKey(found.gateway, self._before("gateway"), partial(staged_opener, folder, "gateway")),
         )
         self.tls = found.tls
         self.checkpoint = found.checkpoint

@@ -194,7 +194,8 @@ def settle_secrets(folder: Path, keys: MemberKeys, duties: Sequence[str] = PUBLI
 
 def _settle(folder: Path, duty: str) -> None:
     """Put a staged key in its place. What is still needed goes aside first; other old keys are no more."""
-    if duty in KEPT_MS or duty == "checkpoint":
+    is_named_still = duty == "checkpoint" and not (folder / BEFORE / duty).exists()  # By the newest checkpoint.
+    if duty in KEPT_MS or is_named_still:
         (folder / BEFORE).mkdir(exist_ok=True, mode=0o700)
         write_secret(folder / BEFORE / duty, _read(folder / duty, duty), replace=True)
     staged = folder / STAGED / duty

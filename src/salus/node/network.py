@@ -30,7 +30,8 @@ from salus.node.collector import CalmCollector
 from salus.node.first_light import bring_up, is_of_first_light
 from salus.node.folder import packs_in, read_genesis
 from salus.node.http.places import Part
-from salus.node.keys import Secrets, settle_secrets
+from salus.node.keyring import with_openers
+from salus.node.keys import KEYS_FOLDER, Secrets, settle_secrets
 from salus.node.local import LocalTransport, Switchboard
 from salus.node.member import Member
 from salus.node.observing.logs import say, say_error
@@ -106,7 +107,8 @@ class Network:
     def _secrets(self, state: State, name: MemberId) -> Secrets:
         entry = member_of(state, name)
         assert entry is not None, "Replicas are open for members alone."
-        return settle_secrets(self._place(name) / "keys", entry.keys)
+        keys = self._place(name) / KEYS_FOLDER
+        return with_openers(keys, settle_secrets(keys, entry.keys), self.settings.clock)
 
     def _run(self, name: MemberId, secrets: Secrets) -> None:
         watched = self.watched[name] = WatchedEngine(self.engine, name, Part.GATEWAY)

@@ -84,7 +84,7 @@ async def propose(home: Home, by: str, changes: Sequence[Change], activate_at: H
     proposal_id = os.urandom(PROPOSAL_ID_BYTES)
     message = Propose(proposal_id=proposal_id, changes=tuple(changes), activate_at=activate_at)
     tx_id, _ = await home.member(by).gateway.sponsor(message)
-    await _follow(home)
+    await follow(home)
     return standing_of(home, proposal_id), tx_id
 
 
@@ -97,7 +97,7 @@ async def vote(home: Home, by: str, proposal: str, *, approve: bool) -> tuple[St
     """
     proposal_id = _whole_id(home, proposal)
     tx_id, _ = await home.member(by).gateway.sponsor(Vote(proposal_id=proposal_id, approve=approve))
-    await _follow(home)
+    await follow(home)
     return standing_of(home, proposal_id), tx_id
 
 
@@ -236,7 +236,7 @@ def proposal_named(home: Home, text: str) -> ProposalId:
     return _whole_id(home, text)
 
 
-async def _follow(home: Home) -> None:
+async def follow(home: Home) -> None:
     """Members of one process start, stop and change keys at once; processes of their own see to that themselves."""
     if isinstance(home.network, Network):
         await home.network.follow()

@@ -7,7 +7,7 @@ once what was asked for is final (`node/keyring.py`, `node/renewing.py`).
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from salus.cli.actions.governance import Standing, entry_of, propose, rekeying, state_of
+from salus.cli.actions.governance import Standing, entry_of, follow, propose, rekeying, state_of
 from salus.cli.home import Home
 from salus.contracts.members.messages import RotateGateway
 from salus.contracts.members.tables import KEYS
@@ -48,6 +48,7 @@ async def rotate(home: Home, by: str, duties: Sequence[str], *, at_once: bool) -
     if "gateway" in duties:
         await _rotate_gateway(home, by)
         in_use.append("gateway")
+    await follow(home)
     voted = tuple(duty for duty in duties if duty not in OWN_DUTIES)
     standing = (await propose(home, by, (rekeying(home, by, voted),)))[0] if voted else None
     return Rotated(tuple(in_use), tuple(announced), voted, standing)
