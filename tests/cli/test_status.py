@@ -1,6 +1,7 @@
 """`salus status`: what is wrong is named with what to do; the exit code says whether all serve."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from salus.cli.home import found_home
 from salus.cli.main import main
 from salus.cli.status import COLUMNS, row
+from salus.node.observing import parts_here
 from salus.node.observing.findings import KINDS
 from salus.node.observing.judging import CHECKS, Status, judged, read_figures, status_from
 from tests.cli.test_up import up
@@ -31,6 +33,13 @@ def test_a_check_that_does_not_hold_is_said_with_what_to_do(check: str) -> None:
     assert [one.code for one in found.wrong] == [CHECKS[check]]
     assert found.wrong[0].what == KINDS[CHECKS[check]].says
     assert found.wrong[0].to_do
+
+
+def test_every_check_of_readiness_has_its_finding() -> None:
+    named = re.findall(r'"([a-z_]+)", lambda', Path(parts_here.__file__).read_text())
+    assert len(named) >= 8
+    assert set(named) <= set(CHECKS)
+    assert set(CHECKS.values()) <= set(KINDS)
 
 
 def test_a_part_that_does_not_answer_is_not_ready() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from salus.cli.commands.doctor import examined
 from salus.contracts.consent import pack_root, read_pack
-from salus.contracts.members.messages import Misbehaviour, Offence, SetPack, SetValidator, Upgrade
+from salus.contracts.members.messages import Misbehaviour, Offence, SetPack, SetSeats, SetValidator, Upgrade
 from salus.contracts.members.reads import pack_root_of, validators
 from salus.core.ids import DAY_MS, HOUR_MS, MINUTE_MS, MemberId
 from salus.crypto.signatures import SigningKey
@@ -161,6 +161,18 @@ async def test_who_lacks_shares_of_a_batch_is_named_once_there_was_time(tmp_path
     assert codes_of(result) == {("outbox.lacks", "mercy")}
     assert "northgate lacks" in result.findings[0].what
     assert "3 hours" in result.findings[0].what
+
+
+async def test_batches_that_new_keepers_lack_are_counted_until_they_are_dealt_again(folder: Path) -> None:
+    async with stage(folder) as on:
+        committee = on.network.committee
+        changed = SetSeats(committee=committee, epoch=1, seats=tuple(map(MemberId, ("mercy", "st-luke", "lakeside"))))
+        await decide(on, changed)
+    assert codes_of(await examined(folder)) == {("outbox.behind", "mercy"), ("outbox.behind", "st-luke")}
+    async with stage(folder) as on:
+        for _ in range(3):
+            await on.network.tend()
+    assert codes_of(await examined(folder)) == set()
 
 
 @pytest.mark.parametrize("author", ["mercy", "st-luke"])

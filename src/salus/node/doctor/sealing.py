@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import sqlalchemy as sa
 
-from salus.contracts.members.reads import committee_of
-from salus.contracts.records.reads import batch_of
-from salus.contracts.records.tables import BATCHES, OVERRIDES, Batch
+from salus.contracts.members.reads import committee_at, committee_of
+from salus.contracts.records.reads import batch_of, dealing_of
+from salus.contracts.records.tables import BATCHES, OVERRIDES
 from salus.core.errors import SalusError
 from salus.core.ids import HOUR_MS, SECOND_MS, BatchId, Digest, Height, MemberId
 from salus.engines.follower import Follower
@@ -23,6 +23,7 @@ from salus.node.stores import read_settings, vault_storage
 from salus.sdk.author_store import AuthorStore, Plan, Stage
 from salus.sdk.dealing import blobs_of
 from salus.sdk.drafting import OwnEntry
+from salus.state.state import State
 from salus.vault import formats
 from salus.vault.places import keepers_of
 from salus.vault.vault import BlobStore
@@ -32,12 +33,19 @@ SAMPLE_BLOBS = 16  # Of each batch.
 
 
 def check_outbox(case: Case) -> Iterator[Finding]:
-    """Final batches that some seat, or some vault, does not hold yet, though there was time: by who lacks them."""
+    """Final batches that some seat, or some vault, does not hold yet, though there was time: by who lacks them.
+
+    And those that are dealt to the keepers of before still: they are dealt again by themselves, if keepers answer.
+    """
     if case.ledger is None or case.secrets is None:
         return
     with gateway_store(case) as store:
+        plans = [plan for stage in (Stage.FINAL, Stage.DURABLE) for plan in store.plans(stage)]
+        behind = sum(_is_behind(case.ledger.state, case.member, plan.batch_id) for plan in plans)
         late = [plan for plan in store.plans(Stage.FINAL) if _age_s(case, case.ledger, plan.height) > OUTBOX_S_MAX]
         lacking = Counter(member for plan in late for member in _lacking(case.member, case.ledger, store, plan))
+    if behind:
+        yield found("outbox.behind", case.member, "gateway", batches=behind)
     for member, count in sorted(lacking.items()):
         oldest_h = max(_age_s(case, case.ledger, plan.height) for plan in late) * SECOND_MS // HOUR_MS
         yield found("outbox.lacks", case.member, "gateway", peer=member, batches=count, hours=oldest_h)
@@ -90,17 +98,15 @@ def _age_s(case: Case, ledger: Follower, height: Height) -> int:
 
 def _lacking(author: MemberId, ledger: Follower, store: AuthorStore, plan: Plan) -> Iterator[MemberId]:
     """Members that did not sign for a batch, be it shares or ciphertext, as far as it was noted here."""
-    batch = batch_of(ledger.state, author, plan.batch_id)
-    committee = committee_of(ledger.state, plan.committee)
-    if batch is None or committee is None:
+    dealing, members = dealing_of(ledger.state, author, plan.batch_id), _dealt_to(ledger.state, author, plan.batch_id)
+    if dealing is None:
         return
-    members = [holder.member for holder in committee.seats]
     vaults = {vault for digest in blobs_of(_entries(store, plan.batch_id)) for vault in keepers_of(digest, members)} - {
         author
     }
     without_blobs = vaults - set(store.vault_receipts(plan.batch_id))
     for seat, member in enumerate(members, start=1):
-        if not batch.is_signed_by(seat) or member in without_blobs:
+        if not dealing.is_signed_by(seat) or member in without_blobs:
             yield member
 
 
@@ -135,7 +141,7 @@ def _others_blobs(case: Case, ledger: Follower) -> Iterator[tuple[MemberId, Batc
         ]
         final = [one for one in final if one[0] != case.member]
         for author, batch_id in random.sample(final, min(SAMPLE_BATCHES, len(final))):
-            members = _seats_of(ledger, batch_of(ledger.state, author, batch_id))
+            members = _dealt_to(ledger.state, author, batch_id)
             fall_here = [
                 blob for blob in blobs_held(store, author, batch_id) if case.member in keepers_of(blob, members)
             ]
@@ -147,6 +153,14 @@ def _has(ledger: Follower, author: str, batch_id: bytes, root: bytes) -> bool:
     return batch is not None and batch.root == root
 
 
-def _seats_of(ledger: Follower, batch: Batch | None) -> Sequence[MemberId]:
-    committee = None if batch is None else committee_of(ledger.state, batch.committee)
+def _is_behind(state: State, author: MemberId, batch_id: BatchId) -> bool:
+    batch, dealing = batch_of(state, author, batch_id), dealing_of(state, author, batch_id)
+    committee = None if batch is None else committee_of(state, batch.committee)
+    return dealing is not None and committee is not None and dealing.epoch != committee.epoch
+
+
+def _dealt_to(state: State, author: MemberId, batch_id: BatchId) -> Sequence[MemberId]:
+    """Who keeps a batch, seat by seat: those who sat there when it was dealt last."""
+    batch, dealing = batch_of(state, author, batch_id), dealing_of(state, author, batch_id)
+    committee = None if batch is None or dealing is None else committee_at(state, batch.committee, dealing.epoch)
     return () if committee is None else [holder.member for holder in committee.seats]

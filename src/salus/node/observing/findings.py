@@ -244,6 +244,10 @@ KINDS: Mapping[str, Kind] = {
         "{peer} lacks shares or ciphertext of {batches} of its batches, the oldest final for {hours} hours",
         "Bring {peer} back; they are dealt to it by themselves.",
     ),
+    "outbox.behind": _warning(
+        "{batches} of its batches are dealt to the keepers of before still",
+        "They are dealt again by themselves while enough of the new keepers are up: salus members; salus status --once",
+    ),
     "pack.reseal": _note(
         "{batches} of its batches were sealed under a pack for {jurisdiction} that changed at block {height}",
         "Seal again what the change affects: import those documents anew.",
