@@ -35,7 +35,7 @@ class Accusation:
     """A party that lied: its own signature, or bytes on the ledger, show it. An honest member is never among them."""
 
     member: MemberId
-    what: str  # `bad_share`, `wrong_header`, `bad_signature`, `stale_policy`, `omitted_record`, `bad_blob`, …
+    what: str  # `bad_share`, `wrong_header`, `wrong_dealing`, `bad_signature`, `stale_policy`, `omitted_record`, …
     record: RecordId | None = None
 
 

@@ -268,6 +268,7 @@ def _warnings(record: "Record") -> list[str]:
 _ACCUSED = {
     "bad_share": "gave a bad share of a record",
     "wrong_header": "gave a header that does not belong to this record",
+    "wrong_dealing": "gave shares of another dealing than the one in force",
     "bad_signature": "did not sign its answer",
     "stale_policy": "decided by an old consent",
     "omitted_record": "left out a record that others gave",
