@@ -72,6 +72,7 @@ async def run_ledger(begin: Begin, home: Path, member: MemberId, stop: asyncio.E
             receipt_of=lambda tx_id: _receipt(unit, tx_id),
             snapshot_every_blocks=site.snapshot_every_blocks,
             watched=lambda engine: WatchedEngine(engine, member, LEDGER),
+            told=say_error,
         )
         async with LedgerUnit(settings) as unit:
             validating.follow(unit.replica)

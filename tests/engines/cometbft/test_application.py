@@ -26,6 +26,7 @@ from salus.machine.admission import remembering
 from salus.machine.machine import Machine
 from salus.machine.transaction import Tx
 from salus.state.proofs import Proof, verify
+from salus.state.state import State
 from tests.support.network import STARTED, Network, network
 
 MERCY = MemberId("mercy")
@@ -183,6 +184,35 @@ def test_a_recheck_looks_at_the_limit_alone(asked: Asked) -> None:
     assert asked.check(short, again=True) == "machine.expired"
     assert asked.check(tx, again=True) == "ok"
     assert len(asked.verified) == before
+
+
+def test_a_fault_in_a_check_or_query_is_a_code_and_told_and_nothing_else_stops(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[BaseException] = []
+    asked.application.on_fault(told.append)
+    tx, key = asked.create("a"), next(key for key, _ in asked.replica.state.scan(b""))
+    with monkeypatch.context() as broken:
+        for place, name in ((checking.Checker, "check"), (checking.Checker, "recheck"), (State, "get")):
+            broken.setattr(place, name, _broken)
+        assert asked.check(tx) == asked.check(tx, again=True) == "engine.fault"
+        said = asked.ask(query=abci.Query(path="/state", data=key)).query
+        assert (said.code, said.value, said.log) == (1, b"", "engine.fault")
+    assert [type(error) for error in told] == [ZeroDivisionError] * 3
+    assert asked.check(b"nothing") == "salus.malformed"  # A refusal is no fault.
+    assert len(told) == 3
+    assert asked.check(tx) == asked.check(tx, again=True) == "ok"
+    assert asked.ask(query=abci.Query(path="/state", data=key)).query.value
+
+
+def test_a_fault_in_a_block_is_raised_and_ends_the_process(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Replica, "prepare", _broken)
+    with pytest.raises(ZeroDivisionError):
+        asked.finalize(asked.create("a"))
+
+
+def _broken(*_: object, **__: object) -> None:
+    raise ZeroDivisionError
 
 
 def test_nobodys_waiting_transactions_keep_others_out(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,8 +2,9 @@
 
 FinalizeBlock applies a block inside an open write transaction; Commit makes it durable with one fsync. A crash between
 the two leaves nothing, and CometBFT hands the block over again. Checks and queries see the last committed block, never
-half of one. What fails in a check or query is answered with a code; what fails in a block is raised, and ends the
-process. Each member keeps its own header chain beside CometBFT's: `salus ledger check` and views need nothing else.
+half of one. Whatever fails in a check or query is told and answered with a code, since anybody's transaction may lead
+there; what fails in a block is raised, and ends the process. Each member keeps its own header chain beside CometBFT's:
+`salus ledger check` and views need nothing else.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -42,6 +43,12 @@ class NotOurGenesisError(IntegrityError):
     code = "engine.not_our_genesis"
 
 
+class FaultError(IntegrityError):
+    """A check or query failed in a way that nobody foresaw; the log says where. Please report it."""
+
+    code = "engine.fault"
+
+
 class Application:
     """Answers one CometBFT. Satisfies `server.Application`. Not for two threads."""
 
@@ -52,6 +59,7 @@ class Application:
         self._checker = Checker(replica, machine, clock)
         self._announce: Callable[[], None] = _nobody
         self._checked: Callable[[bytes, str], None] = _not_ours
+        self._told: Callable[[BaseException], None] = _unheard
         self._retain: Callable[[], Height] = _keep_all
         self._answers: dict[str, Callable[[abci.Request], bytes]] = {
             "check_tx": self._check_tx,
@@ -73,6 +81,10 @@ class Application:
     def on_checked(self, checked: Callable[[bytes, str], None]) -> None:
         """Call this with each new transaction that was checked, and the code."""
         self._checked = checked
+
+    def on_fault(self, told: Callable[[BaseException], None]) -> None:
+        """Call this with what failed in a check or query and was nobody's refusal."""
+        self._told = told
 
     def retain(self, retain: Callable[[], Height]) -> None:
         """Ask this after each commit from which height on CometBFT must keep its blocks; 0 for all."""
@@ -113,8 +125,8 @@ class Application:
         code = ACCEPTED
         try:
             (self._checker.check if is_new else self._checker.recheck)(tx)
-        except SalusError as error:
-            code = error.code
+        except Exception as error:
+            code = self._code(error)
         if is_new:
             self._checked(tx, code)
         if code == ACCEPTED:
@@ -134,8 +146,9 @@ class Application:
             if asked.prove:
                 proof = abci.ProofOp(type=PROOF_TYPE, key=asked.data, data=encode(state.prove(asked.data)))
                 answer.proof_ops.ops.append(proof)
-        except SalusError as error:
-            answer.code, answer.log = REFUSED, error.code
+        except Exception as error:
+            answer.ClearField("value")
+            answer.code, answer.log = REFUSED, self._code(error)
         return reply(abci.Response(query=answer))
 
     def _prepare_proposal(self, request: abci.Request) -> bytes:
@@ -182,6 +195,13 @@ class Application:
             return _KEPT
         return reply(abci.Response(commit=abci.CommitResponse(retain_height=retain)))
 
+    def _code(self, error: Exception) -> str:
+        """What to answer instead of a check or query."""
+        if isinstance(error, SalusError):
+            return error.code
+        self._told(error)
+        return FaultError.code
+
     def _block_time(self, time: abci.Time) -> TimeMs:
         """CometBFT's time in milliseconds, the same everywhere; it never goes back."""
         return max(time.seconds * 1_000 + time.nanos // 1_000_000, self._replica.time)
@@ -225,6 +245,10 @@ def _nobody() -> None:
 
 def _not_ours(_tx: bytes, _code: str) -> None:
     """Nobody here submits."""
+
+
+def _unheard(_: BaseException) -> None:
+    """Nobody keeps a log."""
 
 
 def _keep_all() -> Height:

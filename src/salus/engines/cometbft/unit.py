@@ -65,6 +65,7 @@ class UnitSettings:
     environment: dict[str, str] = field(default_factory=dict)  # Of CometBFT, for fail-points.
     seed_at: Callable[[Replica], bytes] | None = None  # Where the validator's key may have been replaced.
     watched: Callable[[Engine], Engine] = lambda engine: engine  # What looks on while the link submits.
+    told: Callable[[BaseException], None] = lambda _: None  # Of what failed and ended nothing.
 
 
 class LedgerUnit:
@@ -92,6 +93,7 @@ class LedgerUnit:
             raise
         self.application = Application(self.replica, machine, settings.clock)
         self.application.on_final(self._tell)
+        self.application.on_fault(settings.told)
         self.snapshots = Snapshots(settings.folder / SNAPSHOTS_FOLDER, self.replica, settings.snapshot_every_blocks)
         self.restorer = restorer = Restorer(self.replica, settings.clock)
         offering = Offering(self.snapshots)
