@@ -252,6 +252,29 @@ def test_a_check_between_a_block_and_its_commit_leaves_no_old_moment_behind(aske
     assert asked.check(freeze) == "cells.not_owner"  # The cell is there now.
 
 
+def test_what_waits_is_counted_until_its_block_is_kept(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mempool takes new transactions while a block is worked out, and is closed from its commit on."""
+    monkeypatch.setattr(checking, "POOL_TXS", 16)
+    txs, more = ([asked.create(f"{what} {number}") for number in range(4)] for what in ("cell", "more"))
+    assert [asked.check(tx) for tx in txs] == ["ok"] * 4
+    asked.finalize()
+    assert [asked.check(tx) for tx in more] == ["engine.busy"] * 4
+    asked.ask(commit=abci.Empty())
+    assert [asked.check(tx, again=True) for tx in txs] == ["ok"] * 4
+    assert [asked.check(tx) for tx in more] == ["engine.busy"] * 4  # The block held none of them.
+    asked.finalize(*txs)
+    assert asked.check(more[0]) == "engine.busy"
+    asked.ask(commit=abci.Empty())
+    assert [asked.check(tx) for tx in more] == ["ok"] * 4
+
+
+def test_a_check_while_a_block_is_worked_out_leaves_no_old_moment_behind(asked: Asked) -> None:
+    asked.finalize(asked.create("a"))
+    assert asked.check(asked.create("a")) == "ok"  # As of the block before.
+    asked.ask(commit=abci.Empty())
+    assert asked.check(asked.create("a")) == "cells.exists"
+
+
 def _freeze(asked: Asked) -> Any:
     return asked.network.freeze(asked.network.id16("a"), 0)
 

@@ -164,8 +164,6 @@ class Application:
     def _finalize_block(self, request: abci.Request) -> bytes:
         asked, replica = request.finalize_block, self._replica
         self._checker.let_go()
-        for tx in asked.txs:
-            self._checker.forget(tx)
         replica.abandon()
         before = replica.header
         block = Block(
@@ -187,8 +185,10 @@ class Application:
     def _commit(self, _request: abci.Request) -> bytes:
         """Keep the prepared block. CometBFT's own commit proves that it is final, so it needs no votes."""
         _, header, _ = self._replica.prepared
-        self._replica.finalise(header, votes=())
+        stored = self._replica.finalise(header, votes=())
         self._checker.let_go()  # Of the moment before, which a check between the two has taken.
+        for tx in stored.block.txs:  # CometBFT keeps its mempool closed meanwhile, and takes them out of it.
+            self._checker.forget(tx)
         self._announce()
         retain = self._retain()
         if not retain:
