@@ -143,10 +143,11 @@ def piece_name(number: int) -> str:
 
 
 def heights_in(folder: Path) -> list[Height]:
-    """Of the snapshots in a folder, the lowest first."""
-    if not folder.is_dir():
+    """Of the snapshots in a folder, the lowest first; none where it cannot be read."""
+    try:
+        return sorted(int(place.name) for place in folder.iterdir() if place.name.isdigit())
+    except OSError:
         return []
-    return sorted(int(place.name) for place in folder.iterdir() if place.name.isdigit())
 
 
 def write_snapshot(folder: Path, moment: Moment, height: Height, beside: Mapping[str, bytes] | None = None) -> Path:

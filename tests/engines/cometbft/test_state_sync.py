@@ -243,6 +243,42 @@ async def test_snapshots_are_the_same_bytes_on_all_members_and_old_ones_go(tmp_p
     assert made[0] == made[1]
 
 
+@pytest.mark.parametrize("name", ["000000", "manifest", ""])
+def test_a_snapshot_that_cannot_be_read_is_none_and_ends_nothing(tmp_path: Path, name: str) -> None:
+    """It may be forgotten between any two steps, or its disk may fail; a peer asked for it."""
+    replica = grown(tmp_path / "ledger", network(4))
+    snapshots = Snapshots(tmp_path / "snapshots", replica)
+    offering = Offering(snapshots)
+    snapshots.make(replica.values_and_tree.moment(), BLOCKS)
+    place = tmp_path / "snapshots" / (f"{BLOCKS}/{name}" if name else "")
+    if name:
+        place.unlink()
+    else:
+        place.rename(tmp_path / "gone")
+    place.symlink_to("/proc/self/mem")  # A file that is there, and fails when it is read.
+    asked = abci.LoadSnapshotChunk(height=BLOCKS, format=1, chunk=0)
+    piece = answer(offering.load(abci.Request(load_snapshot_chunk=asked))).load_snapshot_chunk.chunk
+    listed = answer(offering.list(abci.Request(list_snapshots=abci.Empty()))).list_snapshots.snapshots
+    assert bool(piece) == (name == "manifest")
+    assert len(listed) == (name == "000000")
+    replica.close()
+
+
+def test_snapshots_that_are_forgotten_while_they_are_listed_are_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replica = grown(tmp_path / "ledger", network(4))
+    snapshots = Snapshots(tmp_path / "snapshots", replica)
+    (tmp_path / "snapshots").mkdir()
+    monkeypatch.setattr(Path, "iterdir", _gone)
+    assert snapshots.heights() == []
+    replica.close()
+
+
+def _gone(path: Path) -> Iterator[Path]:
+    raise FileNotFoundError(path)
+
+
 def test_what_evidence_and_snapshots_need_is_retained(tmp_path: Path) -> None:
     replica = grown(tmp_path, network(4))
     assert retain_height(replica, [4], None) == 0

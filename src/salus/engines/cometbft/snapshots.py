@@ -1,5 +1,7 @@
 """Snapshots as CometBFT passes them on between members: listed, and handed out piece by piece."""
 
+from contextlib import suppress
+
 from salus.core.errors import SalusError
 from salus.engines.cometbft import abci_pb2 as abci
 from salus.engines.cometbft.server import reply
@@ -23,12 +25,13 @@ class Offering:
         return reply(abci.Response(list_snapshots=answer))
 
     def load(self, request: abci.Request) -> bytes:
-        """Answer with a piece; an empty one where there is none. Who receives it checks its hash."""
+        """Answer with a piece; an empty one where none can be read. Who receives it checks its hash."""
         asked = request.load_snapshot_chunk
         data = b""
         if asked.format == FORMAT and asked.chunk < PIECES_MAX:
             place = self._snapshots.folder / str(asked.height) / piece_name(asked.chunk)
-            data = place.read_bytes() if place.is_file() else b""
+            with suppress(OSError):  # It may have been forgotten a moment ago.
+                data = place.read_bytes()
         return reply(abci.Response(load_snapshot_chunk=abci.LoadSnapshotChunkResponse(chunk=data)))
 
 
