@@ -5,6 +5,7 @@ import os
 import random
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from salus.contracts.cells.messages import Create
@@ -77,6 +78,16 @@ class Load:
             place = member_folder(self.net.folder, MemberId(name)) / LINK_SOCKET
             self._engines[name] = LinkEngine(place, _no_receipts, patience_s=0.0)
         return self._engines[name]
+
+    async def takes_part(self, name: str, timeout_s: float = 60.0) -> None:
+        """Wait until a member's engine has caught up with the others and orders with them."""
+        async with asyncio.timeout(timeout_s):
+            while True:
+                with suppress(UnavailableError):
+                    said = await self.engine(name).status()
+                    if said.peers and not said.catching_up:
+                        return
+                await asyncio.sleep(0.1)
 
     async def _write_for_ever(self, name: str, pause_s: float, chance: random.Random) -> None:
         others = [other for other in self.net.names if other != name]

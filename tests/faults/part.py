@@ -28,6 +28,7 @@ from salus.engines.cometbft import frames, unit
 from salus.engines.cometbft.application import Application
 from salus.engines.cometbft.config import ABCI_SOCKET
 from salus.engines.cometbft.server import AbciServer, reply
+from salus.engines.cometbft.supervisor import find_named
 from salus.engines.cometbft.unit import ENGINE_FOLDER, LedgerUnit, UnitSettings
 from salus.node import attached, parts
 from salus.node import settings as node_settings
@@ -47,6 +48,7 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     wait_s: float = 0.0  # Then it is slow there each time, and nothing ends.
     skew_ms: int = 0  # Of this process's clock.
     engine: dict[str, str] = {}  # CometBFT's environment.
+    binary: str = ""  # Which CometBFT; the usual one by default.
     file_bytes_max: int = 0  # A disk that is full: no file grows beyond this.
     other_root_at: int = 0  # From this height on the application says another app_hash than it computed.
     proposes_garbage: bool = False
@@ -144,7 +146,8 @@ def install(plan: Plan) -> None:
         def __init__(self, settings: UnitSettings) -> None:
             from dataclasses import replace as changed
 
-            super().__init__(changed(settings, faults=faults, clock=clock, environment=plan.engine))
+            binary = find_named(plan.binary) if plan.binary else settings.binary
+            super().__init__(changed(settings, faults=faults, clock=clock, environment=plan.engine, binary=binary))
             watched = Watched(self.application, plan, faults)
             self.server = AbciServer(watched, settings.folder / ENGINE_FOLDER / ABCI_SOCKET)  # type: ignore[arg-type]
 

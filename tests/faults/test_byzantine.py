@@ -17,7 +17,7 @@ import pytest
 from salus.contracts.members.reads import suspension_of
 from salus.core.ids import MemberId
 from salus.engines.cometbft.config import make_node_key
-from salus.engines.cometbft.supervisor import find_binary
+from salus.engines.cometbft.supervisor import OUR_MAIN, STOCK
 from salus.machine.admission import read
 from salus.node.folder import member_folder
 from salus.node.site import free_ports, read_site, write_site
@@ -34,21 +34,24 @@ LIAR = "northgate"
 SOME = ("a share that is not its hash", liars.OLD_POLICY)
 
 
-async def test_an_application_that_lies_about_the_state_halts_and_the_others_go_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("binary", [OUR_MAIN, STOCK])
+async def test_an_application_that_lies_about_the_state_halts_and_the_others_go_on(tmp_path: Path, binary: str) -> None:
+    """With the stock binary too, which would go on as a node that decides nothing."""
     async with members(tmp_path) as net:
         await net.start(("ledger",))
+        await net.level()
         await net.stop_one("ledger", LIAR)
         at = max((await net.heights()).values()) + 3
-        await net.start_one("ledger", LIAR, Plan(other_root_at=at))
+        await net.start_one("ledger", LIAR, Plan(other_root_at=at, binary=binary))
         load = Load(net)
+        await load.takes_part(LIAR)  # Its lie is told in a round, and not while it catches up.
         load.start()
         others = [name for name in net.names if name != LIAR]
         await net.reaches(at + 20, others)
         assert at - 1 <= await net.height(LIAR) <= at + 1, "It takes part in nothing that follows its lie."
         log = member_folder(net.folder, MemberId(LIAR)) / "engine/cometbft.log"
         assert "CONSENSUS FAILURE" in log.read_text()
-        if find_binary().name == "salus-engine":  # The stock binary goes on as a node that decides nothing.
-            assert await net.ended("ledger", LIAR) == 1, "Whoever supervises it must notice."
+        assert await net.ended("ledger", LIAR) == 1, "Whoever supervises it must notice."
         await net.kill("ledger", LIAR)
         await load.stop()
         net.names = others

@@ -114,7 +114,7 @@ async def test_an_idle_chain_makes_heartbeats_and_one_proof_block_and_nothing_el
     async with running(tmp_path, heartbeat_s=1.0) as chain:
         engine, replica = chain["mercy"].engine, chain["mercy"].replica
         done = await engine.submit(chain.create("a"))
-        assert await replica.reached(done.height + 3, 5.0)
+        assert await replica.reached(done.height + 3, 20.0)
         gaps = [
             replica.block(h).header.time - replica.block(h - 1).header.time
             for h in range(1, replica.height + 1)
@@ -219,7 +219,7 @@ async def test_a_killed_engine_fails_the_unit_and_nothing_is_lost(tmp_path: Path
     done = await unit.engine.submit(chain.create("a"))
     assert unit.supervisor.process_id is not None
     os.kill(unit.supervisor.process_id, signal.SIGKILL)
-    assert isinstance(await asyncio.wait_for(unit.failed(), 5.0), EngineEndedError)
+    assert isinstance(await asyncio.wait_for(unit.failed(), 20.0), EngineEndedError)
     await chain.stop()
     async with running_again(chain) as unit:
         assert unit.replica.inclusion(done.tx_id) == done
@@ -239,8 +239,8 @@ async def test_an_application_that_fails_in_a_block_ends_the_unit_and_the_block_
     trap.point = f"ledger.mercy.block:{moment}"
     last = chain.create("b")
     waiting = asyncio.create_task(unit.engine.submit(last))
-    assert isinstance(await asyncio.wait_for(unit.failed(), 5.0), CrashError)
-    code = await asyncio.wait_for(unit.supervisor.ended(), 10.0)
+    assert isinstance(await asyncio.wait_for(unit.failed(), 20.0), CrashError)
+    code = await asyncio.wait_for(unit.supervisor.ended(), 20.0)
     assert code in (0, 70)  # It follows its application and calls that a success, unless consensus failed before.
     await chain.stop()
     with pytest.raises(NotFinalError):
@@ -274,7 +274,7 @@ async def test_a_killed_application_takes_its_engine_along_and_comes_back(tmp_pa
     height, engine = map(int, (await process.stdout.readline()).split())
     process.kill()
     await process.wait()
-    for _ in range(50):
+    for _ in range(200):
         if not _is_alive(engine):
             break
         await asyncio.sleep(0.1)

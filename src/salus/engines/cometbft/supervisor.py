@@ -2,7 +2,9 @@
 
 CometBFT and the application are one unit. When the application dies, CometBFT exits (with code 0) and never comes back
 by itself; when CometBFT dies, an application alone decides nothing. So either's end ends both, and whoever runs the
-unit starts it again.
+unit starts it again. CometBFT says in its log alone that consensus has failed beyond mending, as beside an application
+that computes another state than the validators agreed on, and then goes on as a node that decides nothing. So what it
+says passes through here, and those words end it.
 """
 
 import asyncio
@@ -19,6 +21,10 @@ BINARY_VARIABLE: Final = "SALUS_COMETBFT"
 STOP_S: Final = 5.0  # For CometBFT to end by itself before it is killed, which costs it nothing.
 LOG_FILE: Final = "cometbft.log"
 LOG_BYTES_MAX: Final = 16 << 20
+CONSENSUS_FAILED: Final = 70  # BSD's EX_SOFTWARE, as our own main ends.
+_CONSENSUS_FAILURE: Final = b"CONSENSUS FAILURE!!!"
+_LAST_WORDS_S: Final = 1.0  # For the rest of what it says of that.
+_READ_BYTES: Final = 65_536
 OUR_MAIN: Final = "salus-engine"  # Does not spin; it is tried first (`engine/` in the repository).
 STOCK: Final = "cometbft"
 
@@ -89,11 +95,8 @@ class Supervisor:
         Raises:
             NoEngineError: the binary cannot be run.
         """
-        path = self._folder / LOG_FILE
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        log = os.open(self._folder / LOG_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
-            if os.fstat(descriptor).st_size > LOG_BYTES_MAX:
-                os.ftruncate(descriptor, 0)
             self._process = await asyncio.create_subprocess_exec(
                 str(self._binary),
                 "start",
@@ -102,15 +105,14 @@ class Supervisor:
                 cwd=self._folder,
                 env={**os.environ, **self._environment},
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=descriptor,
-                stderr=descriptor,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
                 umask=0o077,
             )
         except OSError as error:
+            os.close(log)
             raise NoEngineError(errno=error.errno or 0) from None
-        finally:
-            os.close(descriptor)
-        self._watch = asyncio.create_task(self._process.wait())
+        self._watch = asyncio.create_task(_watched(self._process, log))
 
     @property
     def process_id(self) -> int | None:
@@ -118,7 +120,10 @@ class Supervisor:
         return None if self._process is None or self._process.returncode is not None else self._process.pid
 
     async def ended(self) -> int:
-        """Wait until it has ended; its exit code, which says little: 0 where the application went away."""
+        """Wait until it has ended; its exit code, which says little: 0 where the application went away.
+
+        CONSENSUS_FAILED where consensus had failed, however it ended then.
+        """
         assert self._watch is not None
         return await asyncio.shield(self._watch)
 
@@ -132,3 +137,36 @@ class Supervisor:
             await asyncio.wait((self._watch,), timeout=patience_s)
             if self._watch.done():
                 return
+
+
+async def _watched(process: asyncio.subprocess.Process, log: int) -> int:
+    """Keep what a CometBFT says until it has ended, and end it once it decides nothing; see `ended`."""
+    failing: asyncio.TimerHandle | None = None
+    assert process.stdout is not None
+    said = b""
+    try:
+        while data := await process.stdout.read(_READ_BYTES):
+            _keep(log, data)
+            said = said[1 - len(_CONSENSUS_FAILURE) :] + data
+            if failing is None and _CONSENSUS_FAILURE in said:
+                failing = asyncio.get_running_loop().call_later(_LAST_WORDS_S, _kill, process)
+        code = await process.wait()
+        return code if failing is None else CONSENSUS_FAILED
+    finally:
+        os.close(log)
+        if failing is not None:
+            failing.cancel()
+
+
+def _keep(log: int, data: bytes) -> None:
+    """Append to a log that is cut when it has grown long. On a full disk it is lost, and nothing else."""
+    with suppress(OSError):
+        if os.fstat(log).st_size > LOG_BYTES_MAX:
+            os.ftruncate(log, 0)
+        while data:
+            data = data[os.write(log, data) :]
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
+    with suppress(ProcessLookupError):
+        process.kill()
