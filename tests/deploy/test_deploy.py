@@ -1,5 +1,6 @@
 """The unit file and the container file: what matters in them is there, and stays."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -10,7 +11,10 @@ import pytest
 from typer.testing import CliRunner
 
 from salus.cli.app import app
+from salus.engines.cometbft.supervisor import OUR_MAIN, STOCK
+from salus.node import site
 from salus.node.processes import GAVE_UP
+from salus.node.site import PORTS, SITE_FILE, Site, host_and_port, read_site, site_at
 from tools.check_quiet import ROOT
 
 UNIT = ROOT / "deploy" / "systemd" / "salus@.service"
@@ -106,13 +110,63 @@ def test_the_container_has_three_stages_and_runs_as_nobody_in_particular() -> No
     assert any(word == "HEALTHCHECK" for word in words)
 
 
+FIRST_PORT = 7101  # Of the example in `site.py`, which the container file and Prometheus follow.
+
+
+def example(folder: Path) -> Site:
+    """The `member.toml` that `site.py` shows."""
+    shown = re.findall(r"^    (.+)$", site.__doc__ or "", flags=re.MULTILINE)
+    (folder / SITE_FILE).write_text("\n".join(shown))
+    return read_site(folder)
+
+
+def test_the_example_has_the_ports_that_salus_init_gives(tmp_path: Path) -> None:
+    given = site_at("127.0.0.1", list(range(FIRST_PORT, FIRST_PORT + PORTS)))
+    shown = example(tmp_path)
+    for name in ("engine", "rpc", "keeper", "gateway", "ledger_operator", "keeper_operator", "gateway_operator"):
+        assert getattr(shown, name) == getattr(given, name), name
+
+
+def test_the_container_shows_the_ports_of_the_example_and_asks_its_keeper(tmp_path: Path) -> None:
+    shown = example(tmp_path)
+    ports = [host_and_port(address)[1] for address in (shown.engine, shown.rpc, shown.keeper, shown.gateway)]
+    assert ("EXPOSE", " ".join(map(str, ports))) in instructions()
+    [checked] = [text for word, text in instructions() if word == "HEALTHCHECK"]
+    assert f"http://127.0.0.1:{shown.keeper_operator}/healthz" in checked
+    text = CONTAINER.read_text()
+    assert f"--port {FIRST_PORT} " in text
+    assert re.findall(r"--publish (\d+):(\d+)", text) == [(str(port), str(port)) for port in ports]
+
+
+def test_prometheus_asks_the_operator_ports_of_the_example(tmp_path: Path) -> None:
+    shown = example(tmp_path)
+    [job] = json.loads((ROOT / "deploy/prometheus/prometheus.yml").read_text())["scrape_configs"]
+    ports = (shown.ledger_operator, shown.keeper_operator, shown.gateway_operator)
+    assert job["static_configs"] == [{"targets": [f"127.0.0.1:{port}" for port in ports]}]
+
+
+def test_the_container_builds_our_engine_and_the_stock_one_of_one_version() -> None:
+    found = instructions()
+    [version] = [text.partition("=")[2] for word, text in found if word == "ARG" and text.startswith("COMETBFT")]
+    required = re.search(r"github.com/cometbft/cometbft (v\S+)", (ROOT / "engine/go.mod").read_text())
+    assert required is not None
+    assert required[1] == version
+    assert f"wanted={version}\n" in (ROOT / "tools/build_engine").read_text()
+    built = [text for word, text in found if word == "RUN" and "go build" in text]
+    assert len(built) == 1
+    last = found[max(place for place, (word, _) in enumerate(found) if word == "FROM") :]
+    for name in (OUR_MAIN, STOCK):
+        assert ("COPY", f"--from=engine /out/{name} /usr/local/bin/{name}") in last
+    assert f"-o /out/{OUR_MAIN} " in built[0]
+
+
 def test_the_container_installs_what_the_lock_file_names_and_copies_no_secret() -> None:
     found = instructions()
     installs = [text for word, text in found if word == "RUN" and "pip install" in text]
     assert "--require-hashes" in installs[0]
     assert "--no-deps" in installs[1]
     copied = [text.split()[0] for word, text in found if word in ("COPY", "ADD") and "--from" not in text]
-    assert copied == ["requirements/runtime.txt", "pyproject.toml", "src"]
+    assert copied == ["engine", "requirements/runtime.txt", "pyproject.toml", "src"]
     assert all(word != "ADD" for word, _ in found)
 
 

@@ -1,19 +1,19 @@
 """Where one member lives on its machine: addresses it listens at, its engine's peers, its stores. `member.toml`.
 
     [engine]
-    listen = "127.0.0.1:26656"     # where other members' engines reach this one
-    rpc = "127.0.0.1:26657"        # where light clients may ask
+    listen = "127.0.0.1:7101"      # where other members' engines reach this one
+    rpc = "127.0.0.1:7102"         # where light clients may ask
     peers = ["<node id>@host:port"]
     light = ["host:port"]          # where other members' light clients may ask, as far as it was told
     snapshot_every_blocks = 2000   # the same on all members
     trust_height = 12000           # of a joiner: the block from which it begins, and its id
     trust_hash = "..."
     [keeper]
-    listen = "127.0.0.1:7101"      # keeper and vault
-    operator = 7102                # health and metrics of the process, on loopback alone
+    listen = "127.0.0.1:7103"      # keeper and vault
+    operator = 7106                # health and metrics of the process, on loopback alone
     [gateway]
-    listen = "127.0.0.1:7103"
-    operator = 7104
+    listen = "127.0.0.1:7104"
+    operator = 7107
     [ledger]
     operator = 7105
     [member]
