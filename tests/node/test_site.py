@@ -1,14 +1,37 @@
 """Where a member lives: ports that stay its own."""
 
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from salus.node import site
-from salus.node.site import LOOPBACK, SiteError, free_ports
+from salus.node.site import LOOPBACK, SITE_FILE, SiteError, free_ports, local_site, read_site, site_at, write_site
 
 RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+
+
+def test_what_is_written_of_a_member_is_read_again(tmp_path: Path) -> None:
+    own = replace(
+        site_at("10.1.0.5", list(range(7101, 7108))),
+        peers=("id@host:1",),
+        light=("host:2",),
+        reach="salus.mercy.example",
+        snapshot_every_blocks=7,
+        kept_blocks=8,
+        trust_height=9,
+        trust_hash="AB",
+    )
+    write_site(tmp_path, own)
+    assert read_site(tmp_path) == own
+
+
+def test_all_blocks_are_kept_where_nothing_is_said(tmp_path: Path) -> None:
+    write_site(tmp_path, local_site(list(range(7101, 7108))))
+    place = tmp_path / SITE_FILE
+    place.write_text("".join(line for line in place.read_text().splitlines(True) if "kept_blocks" not in line))
+    assert read_site(tmp_path).kept_blocks == 0
 
 
 def test_no_outgoing_connection_gets_a_port_on_which_a_member_listens() -> None:

@@ -71,6 +71,7 @@ async def run_ledger(begin: Begin, home: Path, member: MemberId, stop: asyncio.E
             ),
             receipt_of=lambda tx_id: _receipt(unit, tx_id),
             snapshot_every_blocks=site.snapshot_every_blocks,
+            kept_blocks=site.kept_blocks or None,
             watched=lambda engine: WatchedEngine(engine, member, LEDGER),
             told=say_error,
         )

@@ -6,6 +6,7 @@
     peers = ["<node id>@host:port"]
     light = ["host:port"]          # where other members' light clients may ask, as far as it was told
     snapshot_every_blocks = 2000   # the same on all members
+    kept_blocks = 0                # of the engine's own, at least; 0: all, without which no receipt of old entries
     trust_height = 12000           # of a joiner: the block from which it begins, and its id
     trust_hash = "..."
     [keeper]
@@ -62,6 +63,7 @@ class Site:
     light: tuple[str, ...] = ()
     reach: str = ""
     snapshot_every_blocks: int = EVERY_BLOCKS
+    kept_blocks: int = 0  # 0: all; see `engines/cometbft/retaining.py`.
     trust_height: int = 0  # 0: it has all blocks from the first on.
     trust_hash: str = ""
 
@@ -132,6 +134,7 @@ def write_site(folder: Path, site: Site) -> None:
         f"peers = {json.dumps(list(site.peers))}",
         f"light = {json.dumps(list(site.light))}",
         f"snapshot_every_blocks = {site.snapshot_every_blocks}",
+        f"kept_blocks = {site.kept_blocks}",
         f"trust_height = {site.trust_height}",
         f"trust_hash = {json.dumps(site.trust_hash)}",
         "[keeper]",
@@ -169,6 +172,7 @@ def read_site(folder: Path) -> Site:
             light=tuple(str(address) for address in engine.get("light", ())),
             reach=str(said.get("member", {}).get("reach", "")),
             snapshot_every_blocks=int(engine.get("snapshot_every_blocks", EVERY_BLOCKS)),
+            kept_blocks=int(engine.get("kept_blocks", 0)),
             trust_height=int(engine.get("trust_height", 0)),
             trust_hash=str(engine.get("trust_hash", "")),
         )

@@ -78,6 +78,21 @@ async def test_a_transaction_that_is_not_in_the_block_has_no_receipt() -> None:
         await collect.collect(ChainRpc(chain()), NET.genesis, 2, digest(b"nothing"), wait_s=0.2)
 
 
+@pytest.mark.parametrize("first", [3, 4, 5])
+async def test_a_block_that_the_node_has_dropped_has_no_receipt_and_nobody_waits_for_it(first: int) -> None:
+    class Pruned(ChainRpc):
+        async def call(self, method: str, **parameters: object) -> Any:
+            if int(str(parameters.get("height", first))) < first:
+                raise UnavailableError
+            answer = await super().call(method, **parameters)
+            if method == "status":
+                answer["sync_info"]["earliest_block_height"] = str(first)
+            return answer
+
+    with pytest.raises(NoSuchTransactionError):
+        await asyncio.wait_for(collect.collect(Pruned(chain()), NET.genesis, 2, digest(chain().txs[1][0])), 5.0)
+
+
 async def test_each_transaction_of_a_block_has_its_receipt() -> None:
     rpc = ChainRpc(chain())
     assert tuple([await collected(rpc, 2, index) for index in range(4)]) == made()[:4]

@@ -1,5 +1,6 @@
 """Snapshots: the same bytes on all members, judged piece by piece, and a new member that joins by one."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +13,13 @@ from salus.core.wire import replace as changed
 from salus.crypto.digests import digest
 from salus.engines.check import check_ledger
 from salus.engines.cometbft import abci_pb2 as abci
+from salus.engines.cometbft.collect import NoSuchTransactionError, collect
 from salus.engines.cometbft.config import StateSync
 from salus.engines.cometbft.frames import Frames
 from salus.engines.cometbft.restoring import Restorer
-from salus.engines.cometbft.retaining import retain_height
+from salus.engines.cometbft.retaining import retain_height, retaining
 from salus.engines.cometbft.snapshots import Offering, offer
+from salus.engines.cometbft.unit import LedgerUnit
 from salus.engines.ledger_copy import NotFoundError
 from salus.engines.lmdb_store import LmdbStore
 from salus.engines.replica import Replica
@@ -290,6 +293,42 @@ def test_what_evidence_and_snapshots_need_is_retained(tmp_path: Path) -> None:
     assert retain_height(replica, [4], 1, evidence_blocks=1, evidence_s=1) == 0  # Block 4 is as young as the limit.
     assert retain_height(replica, [4], 1) == 0
     replica.close()
+
+
+@needs_engine
+async def test_a_real_engine_drops_old_blocks_up_to_its_oldest_snapshot_and_the_ledger_drops_none(
+    tmp_path: Path,
+) -> None:
+    """With evidence that counts no longer at once: what the limits of the genesis keep takes a fortnight."""
+    chain = prepared(tmp_path, 1, heartbeat_s=0.1)
+    chain.settings = {name: replace(each, snapshot_every_blocks=6) for name, each in chain.settings.items()}
+    try:
+        await chain.start()
+        mercy = chain["mercy"]
+        first = await mercy.engine.submit(tx := chain.create("first"))
+        assert await earliest(mercy) == 1
+        mercy.application.retain(retaining(mercy.replica, mercy.snapshots.heights, 2, evidence_blocks=2, evidence_s=0))
+        async with asyncio.timeout(60.0):
+            while (kept := await earliest(mercy)) <= 12:
+                await mercy.engine.submit(chain.create(f"cell {mercy.replica.height}"))
+        oldest = mercy.snapshots.heights()[0]
+        assert kept <= oldest
+        with pytest.raises(NoSuchTransactionError):
+            await collect(mercy.rpc, mercy.settings.genesis, first.height, digest(tx), wait_s=20.0)
+        with pytest.raises(NoSuchTransactionError):  # Its own block is gone, and the next one is not.
+            await collect(mercy.rpc, mercy.settings.genesis, kept - 1, digest(tx), wait_s=20.0)
+        assert mercy.replica.block(first.height).results[0].tx_id == first.tx_id
+        assert check_ledger(mercy.replica, signed=False).is_sound
+        await chain.stop()
+        await chain.start()  # It has nothing to replay from before.
+        assert (await chain["mercy"].engine.submit(chain.create("after"))).code == "ok"
+    finally:
+        await chain.stop()
+
+
+async def earliest(unit: LedgerUnit) -> int:
+    """The oldest block that a member's CometBFT has."""
+    return int((await unit.rpc.call("status"))["sync_info"]["earliest_block_height"])
 
 
 @needs_engine

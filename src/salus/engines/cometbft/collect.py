@@ -67,6 +67,7 @@ class _Commit(msgspec.Struct, frozen=True):
 
 class _SyncInfo(msgspec.Struct, frozen=True):
     latest_block_height: str
+    earliest_block_height: str = "0"
 
 
 class _Status(msgspec.Struct, frozen=True):
@@ -150,6 +151,7 @@ async def proof_block(rpc: Rpc, height: Height, wait_s: float = WAIT_S) -> Light
 
     Raises:
         NoProofError: it did not come in time, or the node was away all the while.
+        NoSuchTransactionError: the node has dropped it.
         UnreadableBlockError: what it answers is no block of this height.
     """
     try:
@@ -158,6 +160,7 @@ async def proof_block(rpc: Rpc, height: Height, wait_s: float = WAIT_S) -> Light
                 try:
                     return await light_block(rpc, height + 1)
                 except UnavailableError:
+                    await _check_kept(rpc, height + 1)
                     await asyncio.sleep(POLL_S)
     except TimeoutError:
         raise NoProofError(height=height + 1) from None
@@ -180,11 +183,12 @@ async def collect(
     Raises:
         NoProofError: the next block did not come in time.
         UnavailableError: the node is away, or has no such block.
-        NoSuchTransactionError: the transaction is not in it.
+        NoSuchTransactionError: the transaction is not in it, or the node has dropped the block.
         UnreadableBlockError: what the node answers is not what was asked for.
         ReceiptError, LightBlockError, CheckpointError and others: the receipt does not hold (`check_comet_receipt`).
     """
     proof = await proof_block(rpc, height, wait_s)
+    await _check_kept(rpc, height)
     header, txs = await transactions(rpc, height)
     codes = [unbase64(result.data) for result in await results(rpc, height)]
     hashes = [digest(tx) for tx in txs]
@@ -207,6 +211,16 @@ async def collect(
     )
     check_comet_receipt(receipt, genesis)
     return receipt
+
+
+async def _check_kept(rpc: Rpc, height: Height) -> None:
+    """Raises NoSuchTransactionError where the node says that it keeps this block no more."""
+    try:
+        status = as_shape(_Status, await rpc.call("status"))
+    except UnavailableError:
+        return
+    if height < number(status.sync_info.earliest_block_height):
+        raise NoSuchTransactionError(height=height)
 
 
 async def leading_to(

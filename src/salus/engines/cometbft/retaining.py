@@ -1,8 +1,13 @@
 """From which height on CometBFT must keep its own blocks; the member's ledger keeps all of its blocks regardless.
 
-Evidence of a double signature counts while it is younger than both limits of the genesis; to check it takes the blocks
-since. Whoever joins by a snapshot fetches the blocks after it. By default everything is kept: receipts of old
-transactions are made from CometBFT's commits, and a member that replays from the start finds all it needs.
+By default everything is kept, and a hospital wants that: the receipt of an old entry, which a court may ask for years
+later, is made from CometBFT's commit of that day. A member that is short of disk may set `kept_blocks` in its
+`member.toml`, as long as some members keep all: it then gives no receipts of older entries, and says so
+(`engine.no_such_transaction`), and nobody replays from it.
+
+Never dropped is what others need. Evidence of a double signature counts while it is younger than either limit of the
+genesis (100,000 blocks, 14 days); to check it takes the blocks since. Whoever joins by a snapshot fetches the blocks
+after it.
 """
 
 from collections.abc import Callable, Sequence
@@ -38,9 +43,16 @@ def retain_height(
 
 
 def retaining(
-    replica: Replica, snapshots: Callable[[], Sequence[Height]], kept_blocks: int | None
+    replica: Replica,
+    snapshots: Callable[[], Sequence[Height]],
+    kept_blocks: int | None,
+    *,
+    evidence_blocks: int = EVIDENCE_AGE_BLOCKS,
+    evidence_s: int = EVIDENCE_AGE_S,
 ) -> Callable[[], int]:
     """The same as a question to be asked after each commit."""
     if kept_blocks is None:
         return lambda: 0
-    return lambda: retain_height(replica, snapshots(), kept_blocks)
+    return lambda: retain_height(
+        replica, snapshots(), kept_blocks, evidence_blocks=evidence_blocks, evidence_s=evidence_s
+    )
