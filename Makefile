@@ -18,7 +18,7 @@ SEED ?= 1
 
 MINUTES ?= 10
 
-.PHONY: help setup lock demo check test stories bench drill simulate faults soak synthea sample engine abci all clean
+.PHONY: help setup lock demo check test stories bench drill simulate faults soak synthea sample engine engines abci all clean
 
 help:  ## Show this list.
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -42,6 +42,9 @@ engine: $(ENGINE)  ## The ordering engine between members (CometBFT 0.39.4): our
 
 $(ENGINE): $(wildcard engine/*) | $(BIN)/python
 	@tools/build_engine engine $(BIN)
+
+engines: $(DEV)  ## A few tests with other versions of CometBFT, 0.38.25 and 0.40.0; builds them the first time.
+	@tools/test_engines $(VENV)
 
 abci: $(DEV)  ## Generate the ABCI messages anew from their .proto.
 	@$(BIN)/python -m tools.make_abci
