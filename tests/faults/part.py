@@ -37,6 +37,7 @@ from salus.node.keeper_side import KeeperSide
 from tests.faults.rules import NEWER, NewerMachine
 
 VARIABLE = "SALUS_FAULT_PLAN"
+PROPOSED = "proposed garbage"
 KILLED = -signal.SIGKILL
 
 
@@ -113,6 +114,7 @@ class Watched:
     def _changed(self, request: abci.Request, answer: bytes) -> bytes:
         kind = request.WhichOneof("value")
         if kind == "prepare_proposal" and self._plan.proposes_garbage:
+            print(PROPOSED, flush=True)  # For the test: otherwise nobody would know that it was offered at all.
             return reply(abci.Response(prepare_proposal=abci.PrepareProposalResponse(txs=garbage())))
         lies = self._plan.other_root_at
         if kind == "finalize_block" and lies and request.finalize_block.height >= lies:

@@ -23,8 +23,9 @@ from salus.node.folder import member_folder
 from salus.node.site import free_ports, read_site, write_site
 from tests.faults import liars
 from tests.faults.chain import Load, check
-from tests.faults.members import Members, members
-from tests.faults.part import Plan, garbage
+from tests.faults.client import Client
+from tests.faults.members import GATEWAY, Members, members
+from tests.faults.part import PROPOSED, Plan, garbage
 from tests.faults.stage import RUNS_ALL, long, staged
 from tests.support.apart import needs_cometbft
 
@@ -72,6 +73,8 @@ async def test_garbage_that_a_proposer_offers_is_in_no_block_and_stops_nobody(tm
             for tx in net.follower("mercy").block(at).block.txs:
                 assert tx not in garbage()
                 read(tx)
+        offered = (net.folder / f"logs/ledger-{LIAR}.log").read_text().count(PROPOSED)
+        assert offered >= 2, "Each is proposer one time in four."
 
 
 async def test_keys_that_sign_twice_are_suspended_on_every_ledger(tmp_path: Path) -> None:
@@ -97,6 +100,11 @@ async def test_keys_that_sign_twice_are_suspended_on_every_ledger(tmp_path: Path
         await load.write("mercy", ["mercy"])  # Three of three go on without it.
         await load.stop()
         await check(net, load)
+        await net.start(("keeper", GATEWAY))
+        said = await Client(net.folder).done("members")
+        shown = {member["name"]: member["suspended"] for member in said["members"]}
+        assert shown.pop(LIAR).startswith("duplicate_vote at block ")
+        assert set(shown.values()) == {""}
 
 
 def twin_of(net: Members, folder: Path) -> Members:

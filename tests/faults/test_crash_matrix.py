@@ -12,6 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from salus.core.ids import MemberId
+from salus.engines.cometbft.supervisor import LOG_FILE
+from salus.engines.cometbft.unit import ENGINE_FOLDER
+from salus.node.folder import member_folder
 from tests.faults.chain import Load, check
 from tests.faults.members import Members, members
 from tests.faults.part import KILLED, Plan
@@ -58,11 +62,17 @@ async def test_a_member_that_is_killed_anywhere_comes_back_with_the_same_ledger(
         await check(net, load)
 
 
+def engine_log(net: Members, name: str) -> str:
+    """What a member's CometBFT has said."""
+    return (member_folder(net.folder, MemberId(name)) / ENGINE_FOLDER / LOG_FILE).read_text()
+
+
 async def three_lives(net: Members, victim: str, index: int, point: str) -> None:
     """Up to where the victim is level with the others again."""
     await net.stop_one("ledger", victim)
     await net.start_one("ledger", victim, Plan(engine={"FAIL_TEST_INDEX": str(index)}))
     assert await net.ended("ledger", victim) == 1, f"Its engine did not fail at {index}: {net.said('ledger', victim)}"
+    assert engine_log(net, victim).endswith(f"*** fail-test {index} ***\n"), "Something else ended it."
     await net.start_one("ledger", victim, Plan(point=point, at=1 + index % 3))
     assert await net.ended("ledger", victim) == KILLED, f"It was not killed at {point}: {net.said('ledger', victim)}"
     await net.start_one("ledger", victim)

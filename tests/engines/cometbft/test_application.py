@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from salus.contracts.members.reads import evidence_of, validators
+from salus.contracts.members.messages import Offence
+from salus.contracts.members.reads import evidence_of, suspension_of, validators
 from salus.core.errors import IntegrityError
 from salus.core.ids import HOUR_MS, MINUTE_MS, MemberId, TimeMs
 from salus.core.wire import decode, encode, replace
@@ -346,14 +347,24 @@ def test_a_block_that_does_not_follow_is_an_alarm(asked: Asked) -> None:
         asked.ask(finalize_block=abci.FinalizeBlock(height=7, time=at(STARTED)))
 
 
-def test_evidence_suspends_a_validator_and_its_power_goes(asked: Asked) -> None:
+@pytest.mark.parametrize(
+    ("kind", "offence"),
+    [
+        (abci.DUPLICATE_VOTE, Offence.DUPLICATE_VOTE),
+        (abci.LIGHT_CLIENT_ATTACK, Offence.LIGHT_CLIENT_ATTACK),
+    ],
+)
+def test_evidence_suspends_a_validator_and_its_power_goes(asked: Asked, kind: int, offence: Offence) -> None:
     thief = asked.network.party("northgate").validator.public
-    known = abci.Misbehavior(type=abci.DUPLICATE_VOTE, validator=abci.Validator(address=digest(thief)[:20]), height=1)
+    known = abci.Misbehavior(type=kind, validator=abci.Validator(address=digest(thief)[:20]), height=1)
     stranger = abci.Misbehavior(type=abci.DUPLICATE_VOTE, validator=abci.Validator(address=bytes(20)), height=1)
     said = asked.finalize(misbehavior=[stranger, known])
     assert [(each.pub_key.ed25519, each.power) for each in said.validator_updates] == [(thief, 0)]
     asked.ask(commit=abci.Empty())
     assert thief not in {key for _, key in validators(asked.replica.state)}
+    suspension = suspension_of(asked.replica.state, MemberId("northgate"))
+    assert suspension is not None
+    assert suspension.offence is offence
     assert len(evidence_of(asked.replica.state, MemberId("northgate"))) == 1
     assert list(asked.finalize(misbehavior=[known]).validator_updates) == []
 
