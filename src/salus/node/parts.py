@@ -14,22 +14,25 @@ import argparse
 import asyncio
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from salus.core.errors import IntegrityError, SalusError
 from salus.core.ids import Digest, MemberId
 from salus.crypto.digests import digest
 from salus.engines.cometbft.collect import collect
-from salus.engines.cometbft.config import EngineSettings, StateSync
+from salus.engines.cometbft.config import EngineSettings, StateSync, rpc_address
 from salus.engines.cometbft.receipts import CometReceipt
-from salus.engines.cometbft.unit import LedgerUnit, UnitSettings
+from salus.engines.cometbft.rpc import CometRpc
+from salus.engines.cometbft.unit import ENGINE_FOLDER, LedgerUnit, UnitSettings
 from salus.node.attached import Attached, attach
 from salus.node.checkpointing import Checkpointing
 from salus.node.checkpoints import checkpoints_to, is_beyond
 from salus.node.collector import calm_collector
 from salus.node.departing import DEPARTED, DepartedError, departed, departed_and_released
 from salus.node.folder import member_folder, read_genesis
+from salus.node.http.light import LightPort
 from salus.node.http.places import Part
 from salus.node.keeper_side import KeeperSide
 from salus.node.keys import KEYS_FOLDER
@@ -41,10 +44,11 @@ from salus.node.observing.traces import begin as begin_traces
 from salus.node.observing.watching import WatchedEngine
 from salus.node.processes import FOR_THE_OPERATOR
 from salus.node.settings import Settings, system_clock
-from salus.node.site import Site, read_site
+from salus.node.site import Site, host_and_port, read_site
 from salus.node.validating import Validating
 
 FAILED = 1
+LIGHT_CALLS = 4  # Of strangers at the engine at once.
 LEDGER, KEEPER = "ledger", "keeper"
 
 Begin = Callable[[], Operating]
@@ -57,6 +61,7 @@ async def run_ledger(begin: Begin, home: Path, member: MemberId, stop: asyncio.E
     """Order and apply transactions until told to stop; what failed, if something did."""
     folder = member_folder(home, member)
     site = read_site(folder)
+    engine = EngineSettings(listen=site.engine, peers=site.peers, state_sync=_sync(site))
     while True:
         validating = Validating(folder / KEYS_FOLDER, member)
         settings = UnitSettings(
@@ -66,9 +71,7 @@ async def run_ledger(begin: Begin, home: Path, member: MemberId, stop: asyncio.E
             validator_seed=validating.seed,
             seed_at=validating.settle,
             clock=system_clock,
-            engine=EngineSettings(
-                listen=site.engine, peers=site.peers, rpc=f"tcp://{site.rpc}", state_sync=_sync(site)
-            ),
+            engine=engine,
             receipt_of=lambda tx_id: _receipt(unit, tx_id),
             snapshot_every_blocks=site.snapshot_every_blocks,
             kept_blocks=site.kept_blocks or None,
@@ -81,12 +84,23 @@ async def run_ledger(begin: Begin, home: Path, member: MemberId, stop: asyncio.E
             show_unit(here, unit)
             if validating.looks_on:
                 here.check(lambda: [((member, LEDGER), "votes", lambda: False)])
-            async with here.listening(site.ledger_operator):
+            async with _light(folder, site, engine), here.listening(site.ledger_operator):
                 gone = departed_and_released(unit.replica, member)
                 with calm_collector():
                     failed = await _until(stop, unit.failed(), gone, validating.turned())
         if failed is not None or stop.is_set():
             return failed
+
+
+@asynccontextmanager
+async def _light(folder: Path, site: Site, engine: EngineSettings) -> AsyncIterator[None]:
+    """Let light clients ask the member's engine what they need, and no more."""
+    asking = CometRpc(rpc_address(folder / ENGINE_FOLDER, engine), LIGHT_CALLS)
+    try:
+        async with LightPort(asking).listening(*host_and_port(site.rpc)):
+            yield
+    finally:
+        asking.close()
 
 
 def _sync(site: Site) -> StateSync | None:

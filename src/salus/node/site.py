@@ -2,7 +2,7 @@
 
     [engine]
     listen = "127.0.0.1:7101"      # where other members' engines reach this one
-    rpc = "127.0.0.1:7102"         # where light clients may ask
+    rpc = "127.0.0.1:7102"         # where light clients may ask, see `http/light.py`
     peers = ["<node id>@host:port"]
     light = ["host:port"]          # where other members' light clients may ask, as far as it was told
     snapshot_every_blocks = 2000   # the same on all members

@@ -26,7 +26,8 @@ from salus.engines.replica import Replica
 from salus.engines.snapshots import Head, Manifest, Piece, Snapshots, header_in, pieces_of
 from salus.machine.block import Block, header_id
 from salus.machine.machine import Machine
-from tests.engines.cometbft.real import clock, free_ports, needs_engine, prepared
+from salus.node.http.light import LightPort
+from tests.engines.cometbft.real import clock, needs_engine, prepared
 from tests.support.network import BLOCK_MS, STARTED, Network, network
 
 Offered = abci.OfferSnapshotResponse
@@ -334,10 +335,6 @@ async def earliest(unit: LedgerUnit) -> int:
 @needs_engine
 async def test_a_new_member_joins_by_a_snapshot(tmp_path: Path) -> None:
     chain = prepared(tmp_path, 4)
-    ports = free_ports(2)
-    for name, port in zip(("mercy", "st-luke"), ports, strict=True):
-        own = chain.settings[MemberId(name)]
-        chain.settings[MemberId(name)] = replace(own, engine=replace(own.engine, rpc=f"tcp://127.0.0.1:{port}"))
     chain.settings = {name: replace(each, snapshot_every_blocks=8) for name, each in chain.settings.items()}
     try:
         await chain.start("mercy", "st-luke", "lakeside")
@@ -348,12 +345,16 @@ async def test_a_new_member_joins_by_a_snapshot(tmp_path: Path) -> None:
             number += 1
         await mercy.snapshots.made()
         trusted = (await mercy.rpc.call("commit", height="2"))["signed_header"]["commit"]["block_id"]["hash"]
-        sync = StateSync(tuple(f"http://127.0.0.1:{port}" for port in ports), 2, trusted)
-        own = chain.settings[MemberId("northgate")]
-        chain.settings[MemberId("northgate")] = replace(own, engine=replace(own.engine, state_sync=sync))
-        await chain.start("northgate")
-        joined = chain["northgate"].replica
-        assert await joined.reached(mercy.replica.height, 30.0)
+        ports = [LightPort(chain[name].rpc) for name in ("mercy", "st-luke")]
+        async with ports[0].listening("127.0.0.1"), ports[1].listening("127.0.0.1"):
+            sync = StateSync(tuple(f"http://127.0.0.1:{one.port}" for one in ports), 2, trusted)
+            own = chain.settings[MemberId("northgate")]
+            chain.settings[MemberId("northgate")] = replace(own, engine=replace(own.engine, state_sync=sync))
+            await chain.start("northgate")
+            joined = chain["northgate"].replica
+            assert await joined.reached(mercy.replica.height, 30.0)
+        assert {asked for one in ports for asked in one.seen if asked.endswith(" 200")}
+        assert not [asked for one in ports for asked in one.seen if not asked.endswith(" 200")]
         with pytest.raises(NotFoundError):
             joined.block(8)
         done = await chain["northgate"].engine.submit(chain.create("from the new one", sponsor="northgate"))
