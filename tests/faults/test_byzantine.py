@@ -2,7 +2,7 @@
 
 Elsewhere: a stolen TLS key before and after its rotation, `tests/node/http/test_trust.py`; replayed and oversized
 requests, `tests/node/http/test_server.py`; corrupt pieces of a snapshot, `tests/engines/cometbft/test_state_sync.py`;
-an attack on light clients, `tests/engines/cometbft/test_witness.py`.
+an attack on light clients, `test_light_attack.py`.
 """
 
 import asyncio

@@ -7,7 +7,7 @@ from salus.core.wire import encode, replace
 from salus.engines.cometbft.blocks import LightBlock, header_hash
 from salus.engines.cometbft.client import Fetch
 from salus.engines.cometbft.light import MS_NS, LightBlockError, TrustExpiredError
-from salus.node.catching_up import AttackedError, NobodyToAskError, trust_height, verified_block
+from salus.node.catching_up import AttackedError, UnconfirmedError, trust_height, verified_block
 from tests.engines.cometbft.chain import forged, stranger
 from tests.engines.cometbft.receipt_cases import chain, validators
 from tests.engines.cometbft.test_witness import COMMON, EQUIVOCATION, LUNATIC, NOW, TRUE, away, source
@@ -40,7 +40,7 @@ async def test_one_liar_without_a_proof_keeps_nobody_from_joining() -> None:
 
 async def test_the_word_of_one_alone_is_not_enough_where_others_could_be_asked() -> None:
     for other in (away, source(UNSIGNED_LIE)):
-        with pytest.raises(NobodyToAskError):
+        with pytest.raises(UnconfirmedError):
             await begun(4, source(), other)
 
 

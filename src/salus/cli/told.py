@@ -120,6 +120,7 @@ TO_DO = {
     "node.fingerprint": "Do not join. Ask the inviter how the file reached you, and for a new one.",
     "node.invitation_expired": "Ask for a new one: whoever invited gives the same `salus invite` again.",
     "node.joined_already": "Take another folder for another member or network: --home DIR (or --to DIR)",
+    "node.unconfirmed": "Check that this machine reaches the others' ports for light clients, then try again.",
     "node.nobody_to_ask": "Check that this machine reaches the others' ports for light clients, then try again.",
     "node.not_a_card": "Take the file NAME.card that `salus init` made.",
     "node.not_an_invitation": "Take the file that `salus invite` wrote, whole.",

@@ -1,8 +1,9 @@
 """Where a joiner of a running network begins: at a block that its own light client verified, never at a peer's word.
 
 The invitation holds a block that the inviter's ledger held. From there on the light client follows the validators to
-the block of an older snapshot, asks everybody it knows for the same block, and hands height and id to CometBFT, whose
-state sync verifies the snapshot's root from there. A network too young for a snapshot is replayed from its genesis.
+the block of an older snapshot, and asks everybody it knows for the same block: another must confirm it, and nobody may
+contradict. It hands height and id to CometBFT, whose state sync verifies the snapshot's root from there. A network too
+young for a snapshot is replayed from its genesis.
 """
 
 from collections.abc import Mapping
@@ -35,6 +36,12 @@ class AttackedError(IntegrityError):
     code = "node.attacked"
 
 
+class UnconfirmedError(UnavailableError):
+    """One member alone tells of the block to begin from; another must say the same before it is believed."""
+
+    code = "node.unconfirmed"
+
+
 def trust_height(newest: Height, every_blocks: int) -> Height:
     """The height of the older of the snapshots that members keep; 0 where there are not two of them yet."""
     return max(0, (newest // every_blocks - 1) * every_blocks)
@@ -57,6 +64,7 @@ async def begin_from(invitation: Invitation, now: TimeMs) -> StateSync | None:
         NobodyToAskError: no member answers.
         LightBlockError, TooFewTrustedError, TrustExpiredError: what they tell does not follow from the invitation.
         AttackedError: they tell of different blocks, all signed.
+        UnconfirmedError: one alone tells of the block, though the invitation names others.
     """
     start = invitation.trusted
     if start is None:
@@ -72,6 +80,8 @@ async def begin_from(invitation: Invitation, now: TimeMs) -> StateSync | None:
         if not height:
             return None
         sources = {address: source(clients[address]) for address in heights}
+        if len(sources) == 1 < len(clients):
+            raise UnconfirmedError(height=height)
         block = await verified_block(start, max(height, start.header.height), sources, now)
     servers = tuple(f"http://{address}" for address in invitation.light)
     return StateSync(servers, block.header.height, header_hash(block.header).hex().upper())
@@ -87,7 +97,7 @@ async def verified_block(start: LightBlock, height: Height, sources: Mapping[str
         LightBlockError, TooFewTrustedError, TrustExpiredError: the trusted block was not signed by enough of its
             validators, or what the first source tells does not follow from it.
         AttackedError: two tell of different blocks, both signed.
-        NobodyToAskError: no other source agrees.
+        UnconfirmedError: no other source agrees.
     """
     check_votes(start)
     (first, primary), *others = sources.items()
@@ -100,7 +110,7 @@ async def verified_block(start: LightBlock, height: Height, sources: Mapping[str
     if attacks:
         raise AttackedError(height=height, attacks=attacks)
     if others and not agreed:
-        raise NobodyToAskError(asked=len(others), first=first)
+        raise UnconfirmedError(height=height, first=first)
     return block
 
 

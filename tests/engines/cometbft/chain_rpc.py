@@ -28,7 +28,7 @@ class ChainRpc:
             raise EngineSaidError("no such height", method=method)
         block = self.chain.at(height)
         if method == "commit":
-            return {"signed_header": {"header": _header(block.header), "commit": _commit(block)}, "canonical": True}
+            return commit_of(block)
         if method == "validators":
             page, size = int(str(parameters["page"])), int(str(parameters["per_page"]))
             shown = block.validators[(page - 1) * size : page * size]
@@ -40,6 +40,11 @@ class ChainRpc:
         assert method == "block_results"
         results = [{"code": int(code != ACCEPTED), "data": _base64(code.encode())} for code in codes]
         return {"txs_results": results or None}
+
+
+def commit_of(block: LightBlock) -> dict[str, Any]:
+    """What a node answers who is asked for the commit of this block."""
+    return {"signed_header": {"header": _header(block.header), "commit": _commit(block)}, "canonical": True}
 
 
 def _header(header: Header) -> dict[str, Any]:
