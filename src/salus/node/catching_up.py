@@ -80,9 +80,9 @@ async def begin_from(invitation: Invitation, now: TimeMs) -> StateSync | None:
         if not height:
             return None
         sources = {address: source(clients[address]) for address in heights}
+        block = await verified_block(start, max(height, start.header.height), sources, now)
         if len(sources) == 1 < len(clients):
             raise UnconfirmedError(height=height)
-        block = await verified_block(start, max(height, start.header.height), sources, now)
     servers = tuple(f"http://{address}" for address in invitation.light)
     return StateSync(servers, block.header.height, header_hash(block.header).hex().upper())
 
