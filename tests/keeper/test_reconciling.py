@@ -24,6 +24,7 @@ from salus.sdk.author_store import Stage as PlanStage
 from salus.sdk.patient_log import LogFault, PatientLog, read_log
 from salus.sdk.views import View
 from salus.sdk.wallet import Wallet
+from tests.node.changing import seated
 from tests.node.stage import BTG, Clock, Stage, data_of, deny, documents, permit, shown, stage
 
 LOST = MemberId("northgate")
@@ -294,6 +295,10 @@ async def test_a_batch_that_its_author_has_lost_too_is_not_waited_for(tmp_path: 
     put_back(tmp_path, of_author, "mercy", ("gateway.db",))
     async with again(tmp_path, clock) as on:
         assert await on[LOST].reconcile()
+        base = max(numbers(on), default=0)
+    async with again(tmp_path, clock) as on:
+        assert on[LOST].keeper.reconciling.is_done(), "It knows what it lacks, and does not begin anew at each start."
+        assert max(numbers(on), default=0) == base
 
 
 async def test_only_a_seat_of_the_committee_has_batches_dealt_again(tmp_path: Path) -> None:
@@ -406,3 +411,18 @@ async def test_what_an_author_wrote_after_the_backup_of_its_gateway_is_read_thro
         assert sorted(one.data for one in view.records) == [data_of("a"), data_of("b")]
         assert [one.is_own for one in view.records] == [True, False]
         assert (view.gaps, view.accusations) == ([], [])
+
+
+async def test_keepers_whose_shares_were_dealt_again_to_a_new_epoch_have_lost_nothing(tmp_path: Path) -> None:
+    async with stage(tmp_path) as on:
+        wallet = await on.patient("mercy", rules=(permit("st-luke"),))
+        await on.seal("mercy", wallet, "a")
+        await seated(on, "northgate", "mercy", "st-luke", "lakeside")  # Nobody keeps the seat it had.
+        assert await on["mercy"].redealer.work() == 1
+        for _ in range(2):
+            await on.network.tend()  # The old shares go.
+        clock = on.clock
+    async with again(tmp_path, clock) as on:
+        assert [member.name for member in on.network.members if not member.keeper.reconciling.is_done()] == []
+        view = await on.view("st-luke", await on.clinician("st-luke"), wallet)
+        assert (shown(view), view.absent, named(view)) == ([data_of("a")], (), set())

@@ -27,8 +27,8 @@ from salus.contracts.cells.tables import Status
 from salus.contracts.members.reads import committee_at, member_of
 from salus.contracts.reads.messages import LogKind
 from salus.contracts.reads.reads import log_root_of
+from salus.contracts.records.reads import dealing_of
 from salus.contracts.records.tables import BATCHES as LEDGER_BATCHES
-from salus.contracts.records.tables import Batch
 from salus.core.clock import Clock
 from salus.core.errors import SalusError
 from salus.core.ids import HOUR_MS, MINUTE_MS, BatchId, CellId, CommitteeId, Epoch, MemberId, Seat
@@ -49,6 +49,7 @@ NAMED_MAX = 1024  # Batches in one message.
 LOOKED_AT_MAX = 4096  # Batches of the ledger that are looked through at once; more of them, in turns.
 _AT_ONCE = 256
 _SINCE = "reconciling_since"
+_SETTLED = "reconciled_at"  # The height up to which it is known what is missing here, and that nobody deals it again.
 
 T = TypeVar("T")
 Named = Annotated[tuple[BatchId, ...], Meta(max_length=NAMED_MAX)]
@@ -72,7 +73,7 @@ class Missing:
 
     author: MemberId
     batch_id: BatchId
-    is_signed: bool  # A seat of this member signed that it holds its shares: it did, once.
+    is_signed: bool  # A seat signed that it holds its shares, since this keeper last caught up: it did, once.
 
 
 class Reconciling:
@@ -135,6 +136,7 @@ class Reconciling:
         if not self._store.is_reconciled:
             await self._drop_closed()
             await self._fetch_policies()
+            height = self._view.height
             if not await self._are_batches_settled():
                 return False
             await go_on(self._log, LogKind.KEEPER, self._view, sponsor)
@@ -142,6 +144,7 @@ class Reconciling:
             self._store.set_reconciled(True)
             with self._store.commit("keeper.caught_up"):
                 self._store.set_meta(_SINCE, b"")
+                self._store.set_meta(_SETTLED, height.to_bytes(8, "big"))
         return self.is_done()
 
     # Whether the store is older than the ledger.
@@ -229,17 +232,21 @@ class Reconciling:
         """For each batch on the ledger, whether this member's seats should hold it and do not."""
         query = sa.select(BATCHES.c.author, BATCHES.c.batch_id, BATCHES.c.root, BATCHES.c.share_root)
         held = {tuple(row) for row in self._store.connection.execute(query)}
+        settled = int.from_bytes(self._store.meta(_SETTLED) or b"", "big")
         own: dict[tuple[CommitteeId, Epoch], Sequence[Seat]] = {}
         for (author, batch_id), batch in LEDGER_BATCHES.items(self._view.state):
-            dealt = (batch.committee, batch.epoch)
-            seats = own[dealt] if dealt in own else own.setdefault(dealt, self._own_seats(batch))
-            is_missing = bool(seats) and (author, batch_id, batch.root, batch.share_root) not in held
-            is_signed = is_missing and any(map(batch.is_signed_by, seats))
+            dealing = dealing_of(self._view.state, author, batch_id)
+            if dealing is None:
+                continue
+            dealt = (batch.committee, dealing.epoch)
+            seats = own[dealt] if dealt in own else own.setdefault(dealt, self._own_seats(*dealt))
+            is_missing = bool(seats) and (author, batch_id, batch.root, dealing.share_root) not in held
+            is_signed = is_missing and dealing.height > settled and any(map(dealing.is_signed_by, seats))
             yield Missing(author, batch_id, is_signed) if is_missing else None
 
-    def _own_seats(self, batch: Batch) -> Sequence[Seat]:
-        """Those that this member had when the batch was dealt."""
-        committee = committee_at(self._view.state, batch.committee, batch.epoch)
+    def _own_seats(self, committee_id: CommitteeId, epoch: Epoch) -> Sequence[Seat]:
+        """Those that this member had when a batch was dealt."""
+        committee = committee_at(self._view.state, committee_id, epoch)
         if committee is None:
             return ()
         return [seat for seat, holder in seats_of(committee) if holder.member == self._member]
