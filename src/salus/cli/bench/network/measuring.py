@@ -17,6 +17,7 @@ from salus.cli.bench.figures import RUNS_MIN, Figure, Options, Outcome, at_least
 from salus.cli.bench.network.floor import kvstores
 from salus.cli.bench.network.load import Load, Network, at_rate, saturated
 from salus.cli.bench.network.ordering import ledgers
+from salus.cli.bench.network.processes import terminated_in_order
 from salus.cli.bench.network.whole import consented, idled, returned, sealed, viewed, whole
 from salus.engines.cometbft.supervisor import OUR_MAIN, STOCK, find_named
 
@@ -45,14 +46,14 @@ class Sizes:
 
     callers: int = 2_000
     warm_txs: int = 2_000
-    round_txs: int = 4_000
+    round_txs: int = 3_000
     rounds: int = 3
     quiet_s: int = 15
     half_s: int = 8
     patients: int = 40
     records: int = 1_000
     runs: int = RUNS_MIN
-    idle_s: int = 20
+    idle_s: int = 15
 
 
 SHORT = Sizes(
@@ -62,7 +63,8 @@ SHORT = Sizes(
 
 def measure(options: Options) -> Outcome:
     """`short` shows that each figure can be had."""
-    return asyncio.run(_measure(options.folder, SHORT if options.short else Sizes()))
+    with terminated_in_order():
+        return asyncio.run(_measure(options.folder, SHORT if options.short else Sizes()))
 
 
 async def _measure(folder: Path | None, sizes: Sizes) -> Outcome:

@@ -6,8 +6,8 @@ A process leads a group of its own, so that what it started ends with it, howeve
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,6 +62,16 @@ async def started(
                 await process.wait()
         running.kill()
         await process.wait()
+
+
+@contextmanager
+def terminated_in_order() -> Iterator[None]:
+    """Take SIGTERM as Ctrl-C is taken: what was started ends as well."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 async def until(
