@@ -1,5 +1,6 @@
 """What is wrong with folders, keys and stores is found where it is really so, and nowhere else."""
 
+import fcntl
 import os
 import shutil
 import sqlite3
@@ -148,6 +149,12 @@ def test_a_ledger_whose_pages_are_damaged_is_found_and_ends_nobody(folder: Path,
         data[page * 4096 : page * 4096 + 4096] = os.urandom(4096)
     path.write_bytes(data)
     assert codes(folder) == {("store.corrupt", "mercy")}
+
+
+def test_a_command_that_uses_the_folder_meanwhile_is_no_fault(folder: Path, codes: Found) -> None:
+    with (folder / MERCY / "ledger/in-use.lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert codes(folder) == set()
 
 
 def test_a_ledger_of_another_network_is_found(folder: Path, codes: Found, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What is wrong with members that run as processes of their own: caused for real, one process at a time."""
 
 import asyncio
+import dataclasses
 import os
 import signal
 import ssl
@@ -26,7 +27,7 @@ from salus.node.folder import found_apart, usual_names
 from salus.node.http.certificates import load_own, make_own
 from salus.node.observing import judging
 from salus.node.settings import system_clock
-from salus.node.site import Site, host_and_port, read_site
+from salus.node.site import Site, host_and_port, read_site, write_site
 from tests.faults.members import Members, members
 from tests.node.doctor.conftest import Codes, codes_of
 from tests.support.apart import needs_cometbft
@@ -96,6 +97,16 @@ async def test_addresses_and_node_keys_that_do_not_read_are_found(still: Path) -
     (still / "members/mercy/member.toml").write_text("")
     (still / "members/st-luke/engine/config/node_key.json").unlink()
     assert codes_of(await examined(still)) == {("site.unreadable", "mercy"), ("keys.node_missing", "st-luke")}
+
+
+@needs_cometbft
+async def test_what_cannot_be_checked_is_said_and_nothing_else_is_lost(still: Path) -> None:
+    site = site_of(still, "mercy")
+    write_site(still / "members/mercy", dataclasses.replace(site, keeper="no address"))
+    (still / "members/mercy/keys/tls").chmod(0o644)
+    result = await examined(still)
+    assert codes_of(result) == {("doctor.not_checked", "mercy"), ("keys.open", "mercy")}
+    assert "node.site" in result.findings[1].what
 
 
 def engine_of(net: Members, member: str) -> int:

@@ -1,6 +1,6 @@
 """One member as a check sees it: its folder, keys, addresses and copy of the ledger, opened to look at alone."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -46,6 +46,7 @@ class Case:
 
 
 Check = Callable[[Case], Iterator[Finding]]
+AsyncCheck = Callable[[Case], AsyncIterator[Finding]]
 
 
 def cases_in(folder: Path, *, is_up: bool, clock: Clock = system_clock) -> list[Case]:

@@ -1,7 +1,7 @@
 """All checks over all members of a folder. One that cannot be made says so, and the others go on."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +9,11 @@ from pathlib import Path
 from salus.core.clock import Clock
 from salus.core.errors import SalusError
 from salus.node.doctor import copies, engine, folders, keys, sealing, standing, stores, wire
-from salus.node.doctor.case import Case, Check, cases_in, with_ledger
+from salus.node.doctor.case import AsyncCheck, Case, Check, cases_in, with_ledger
 from salus.node.first_light import is_of_first_light
 from salus.node.observing.asking import Asked
 from salus.node.observing.findings import Finding, Severity, found
-from salus.node.observing.judging import Status
+from salus.node.observing.judging import Status, Whose
 from salus.node.settings import system_clock
 
 BEFORE: Sequence[Check] = (  # Of what lies in the folder; before anything is opened.
@@ -39,6 +39,7 @@ OPENED: Sequence[Check] = (  # With the member's copy of the ledger open.
     sealing.check_packs_of_batches,
     sealing.check_vault_sample,
 )
+ASKING: Sequence[AsyncCheck] = (engine.check_engine, engine.check_witnesses, wire.check_peers)  # Of what runs.
 _ORDER = {severity: at for at, severity in enumerate(Severity)}
 
 
@@ -82,14 +83,20 @@ async def examine(
             opened.append(case if _is_ledger_unfit(before) else _opened(case, stack))
         for case in opened:
             findings += [one for check in OPENED for one in _made(check, case)]
-            findings += wire.check_addresses(case, {} if asked is None else asked.away)
+            findings += _made(_of_addresses({} if asked is None else asked.away), case)
         findings += copies.compare(opened)
         findings += copies.compare_snapshots(opened)
         for case in opened:
-            findings += await _gathered(
-                case, engine.check_engine(case), engine.check_witnesses(case), wire.check_peers(case)
-            )
+            for told in await asyncio.gather(*(_asked(check, case) for check in ASKING)):
+                findings += told
     return Examined(tuple(case.member for case in cases), status is not None, tuple(_sifted(findings)))
+
+
+def _of_addresses(away: Mapping[Whose, int]) -> Check:
+    def check_addresses(case: Case) -> Iterator[Finding]:
+        return wire.check_addresses(case, away)
+
+    return check_addresses
 
 
 def _opened(case: Case, stack: ExitStack) -> Case:
@@ -101,21 +108,28 @@ def _opened(case: Case, stack: ExitStack) -> Case:
 
 
 def _made(check: Check, case: Case) -> Iterator[Finding]:
+    """What a check finds. Whatever goes wrong in it is a finding too: nobody asks a doctor on a good day."""
     try:
         yield from check(case)
-    except SalusError as error:
-        yield found("doctor.not_checked", case.member, check=check.__name__.removeprefix("check_"), error=error.code)
-    except OSError as error:
-        yield found(
-            "doctor.not_checked", case.member, check=check.__name__.removeprefix("check_"), error=error.errno or 0
-        )
+    except Exception as error:
+        yield _not_made(check.__name__, case, error)
 
 
-async def _gathered(case: Case, *checks: AsyncIterator[Finding]) -> list[Finding]:
-    async def all_of(check: AsyncIterator[Finding]) -> list[Finding]:
-        return [one async for one in check]
+async def _asked(check: AsyncCheck, case: Case) -> list[Finding]:
+    """What a check finds that asks others."""
+    findings: list[Finding] = []
+    try:
+        async for one in check(case):
+            findings.append(one)
+    except Exception as error:
+        findings.append(_not_made(check.__name__, case, error))
+    return findings
 
-    return [one for found_here in await asyncio.gather(*map(all_of, checks)) for one in found_here]
+
+def _not_made(name: str, case: Case, error: Exception) -> Finding:
+    """Told by code or kind: an error's own text may say anything."""
+    said = error.code if isinstance(error, SalusError) else type(error).__name__
+    return found("doctor.not_checked", case.member, check=name.removeprefix("check_"), error=said)
 
 
 def _is_ledger_unfit(findings: Iterable[Finding]) -> bool:

@@ -5,7 +5,7 @@ Databases are opened for reading alone, so that none is made, migrated or mended
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -15,7 +15,7 @@ from sqlalchemy.engine import Engine
 from salus.core.errors import SalusError
 from salus.engines.cometbft.unit import LEDGER_FOLDER
 from salus.engines.ledger_copy import OtherNetworkError
-from salus.engines.lmdb_errors import StoreCorruptError, StoreFormatError
+from salus.engines.lmdb_errors import FolderInUseError, StoreCorruptError, StoreFormatError
 from salus.engines.lmdb_store import check_file
 from salus.keeper import formats
 from salus.keeper.errors import StoreCorruptError as DatabaseCorruptError
@@ -42,7 +42,8 @@ def check_ledger_file(case: Case) -> Iterator[Finding]:
         return
     try:
         if not case.is_up and data.stat().st_blocks * 512 <= PAGES_BYTES_MAX:
-            check_file(path)
+            with suppress(FolderInUseError):  # By a command that runs now.
+                check_file(path)
         with with_ledger(case):
             pass
     except StoreFormatError as error:
