@@ -8,6 +8,7 @@ import pytest
 from salus.contracts.members.reads import dealt_at
 from salus.core.ids import MemberId
 from salus.machine.invariants import invariants
+from tests.keeper.test_reconciling import again, put_back, taken
 from tests.node.changing import assert_whole, dealt_again, in_force, joined, seated, share_roots
 from tests.node.stage import HOSPITALS, Clock, permit, shown, stage
 
@@ -134,3 +135,59 @@ async def test_fewer_keepers_or_more(tmp_path: Path, names: Sequence[str]) -> No
         view = await on.view("lakeside", reader, wallet)
         assert_whole(view, *"abcd")
         assert view.answered == len(names)
+
+
+async def test_a_keeper_that_destroyed_old_shares_serves_at_once_after_a_restart(tmp_path: Path) -> None:
+    """It once signed for what it does not have any more: that is no sign of a store that was put back."""
+    async with stage(tmp_path) as on:
+        wallet = await on.patient("mercy", rules=(permit("st-luke"),))
+        await on.seal("mercy", wallet, "a")
+        await joined(on, "southport")
+        await seated(on, "southport", "mercy", "st-luke", "lakeside")
+        await dealt_again(on)
+        clock = on.clock
+    async with again(tmp_path, clock) as on:
+        view = await on.view("st-luke", await on.clinician("st-luke"), wallet)
+        assert_whole(view, "a")
+        assert (view.answered, view.absent) == (4, ())
+        assert on["northgate"].keeping.is_reconciled
+
+
+async def test_a_backup_from_before_a_new_dealing_serves_no_old_share_and_destroys_them_again(tmp_path: Path) -> None:
+    async with stage(tmp_path) as on:
+        wallet = await on.patient("mercy", rules=(permit("st-luke"),))
+        batch_id = (await on.seal("mercy", wallet, "a")).records[0].batch_id
+        backup = taken(tmp_path)
+        await seated(on, "northgate", "mercy", "st-luke", "lakeside")
+        await dealt_again(on)
+        clock = on.clock
+    put_back(tmp_path, backup, files=("keeper.db",))
+    async with again(tmp_path, clock) as on:
+        view = await on.view("st-luke", await on.clinician("st-luke"), wallet)
+        assert_whole(view, "a")
+        assert view.absent == ("northgate",)
+        for _ in range(2):
+            await on.network.tend()
+        assert share_roots(on, "northgate") == {in_force(on, "mercy", batch_id)[1]}
+        view = await on.view("st-luke", await on.clinician("st-luke"), wallet)
+        assert_whole(view, "a")
+        assert (view.answered, view.absent) == (4, ())
+
+
+async def test_a_keeper_that_lost_its_store_is_dealt_what_it_signed_for_last(tmp_path: Path) -> None:
+    async with stage(tmp_path) as on:
+        wallet = await on.patient("mercy", rules=(permit("st-luke"),))
+        batch_id = (await on.seal("mercy", wallet, "a")).records[0].batch_id
+        await seated(on, "northgate", "mercy", "st-luke", "lakeside")
+        await dealt_again(on)
+        clock = on.clock
+    put_back(tmp_path, None, files=("keeper.db",))
+    async with again(tmp_path, clock) as on:
+        view = await on.view("st-luke", await on.clinician("st-luke"), wallet)
+        assert (view.absent, view.accusations) == (("northgate",), [])
+        for _ in range(2):
+            await on.network.tend()
+        assert share_roots(on, "northgate") == {in_force(on, "mercy", batch_id)[1]}
+        view = await on.view("st-luke", await on.clinician("st-luke"), wallet)
+        assert_whole(view, "a")
+        assert view.absent == ()

@@ -229,7 +229,7 @@ class Reconciling:
         return is_coming
 
     def _missing(self) -> Iterator[Missing | None]:
-        """For each batch on the ledger, whether this member's seats should hold it and do not."""
+        """For each batch on the ledger, as it was dealt last, whether this member's seats should hold it and do not."""
         query = sa.select(BATCHES.c.author, BATCHES.c.batch_id, BATCHES.c.root, BATCHES.c.share_root)
         held = {tuple(row) for row in self._store.connection.execute(query)}
         settled = int.from_bytes(self._store.meta(_SETTLED) or b"", "big")
