@@ -51,6 +51,34 @@ async def test_who_has_no_address_no_key_or_no_open_port_is_away() -> None:
             await ask(transport, MemberId("dora"), Question(number=1), Reply)
 
 
+async def test_pauses_between_attempts_grow_and_no_two_callers_come_back_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    paused: list[float] = []
+    slept = asyncio.sleep
+
+    async def sleep(pause_s: float, *more: object) -> None:
+        paused.append(pause_s)
+        await slept(0)
+
+    async with wire() as on:
+        with socket.create_server((HOST, 0)) as free:
+            on.ports[BEN] = free.getsockname()[1]
+        monkeypatch.setattr(asyncio, "sleep", sleep)
+        calling = Calling(timeout_s=20.0, attempts_max=5, pause_s=0.1, pause_s_max=0.4, failures_max=1_000)
+        for number in range(10):
+            await refused(on.transport(ANNA, calling=calling), number)
+        monkeypatch.undo()
+    assert len(paused) == 40
+    least = (0.1, 0.2, 0.4, 0.4)
+    for at, pause_s in enumerate(paused):
+        assert least[at % 4] <= pause_s <= 1.5 * least[at % 4]
+    for at in range(4):
+        spread = [pause_s / least[at] for pause_s in paused[at::4]]
+        assert max(spread) - min(spread) > 0.1
+        assert len(set(spread)) == 10
+
+
 async def test_an_address_that_is_none_is_away() -> None:
     async with wire() as on:
         for place in ("ben", "ben:port", "[", "ben:99999", "ben/path:1"):
