@@ -7,6 +7,7 @@ The checks are plain functions over that list, so that they can be shown to find
     reads_are_current     a read shows what was acknowledged before it began, and its height is not older than that
     consents_are_obeyed   a read that began after a revocation or a freeze was acknowledged shows nothing to the reader
     grants_are_obeyed     a read that began after a grant was acknowledged shows everything to the reader
+    enough_happened       a run in which hardly anything was done, or hardly anything failed, shows nothing
 """
 
 from collections import Counter
@@ -16,6 +17,8 @@ from typing import Any
 
 DONE, REFUSED, UNKNOWN, RUNNING = "done", "refused", "unknown", "running"
 NEVER_S = float("inf")
+DONE_PER_MINUTE = {"import": 2.0, "grant": 0.5, "read": 2.0, "own-read": 1.0}  # A third of what a busy machine does.
+FAULTS_PER_MINUTE = 2.0
 
 
 @dataclass(slots=True)
@@ -74,6 +77,16 @@ def broken(history: History, final: Final) -> list[str]:
     return found
 
 
+def enough_happened(history: History, faults: int, minutes: float) -> Iterator[str]:
+    """So much was done, of each kind, while so much failed."""
+    done = Counter(one.kind for one in history.operations if one.outcome == DONE)
+    for kind, per_minute in DONE_PER_MINUTE.items():
+        if done[kind] < per_minute * minutes:
+            yield f"only {done[kind]} times was {kind} done in {minutes:g} minutes"
+    if faults < FAULTS_PER_MINUTE * minutes:
+        yield f"only {faults} faults in {minutes:g} minutes"
+
+
 def written_once(history: History, final: Final) -> Iterator[str]:
     """Every acknowledged document is shown to its patient once, wherever they ask; and nothing that nobody wrote."""
     for member, shown in final.items():
@@ -89,12 +102,12 @@ def written_once(history: History, final: Final) -> Iterator[str]:
 
 
 def reads_are_current(history: History, patient: int) -> Iterator[str]:
-    """The patient's own reads show all that was acknowledged before, or a gap for it."""
+    """The patient's own reads show all that was acknowledged before, or a gap for it; nobody's are older than that."""
     changes = history.of(patient, "grant", "revoke", "freeze", "thaw")
-    for read in history.of(patient, "own-read"):
+    for read in history.of(patient, "own-read", "read"):
         if read.outcome != DONE or read.is_stale:
             continue
-        missing = acknowledged(history, read) - set(read.sources)
+        missing = acknowledged(history, read) - set(read.sources) if read.kind == "own-read" else set[str]()
         if len(missing) > read.gaps:
             yield f"read {read.number} has {read.gaps} gaps and lacks {sorted(missing)}"
         newest = max((one.height for one in changes if one.outcome == DONE and one.ended_s < read.began_s), default=0)

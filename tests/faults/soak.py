@@ -21,7 +21,7 @@ from pathlib import Path
 from salus.cli.actions.ledger import verify_file
 from salus.machine.block import ACCEPTED
 from tests.faults.client import LOST, UNAVAILABLE, Answer, Client
-from tests.faults.history import DONE, REFUSED, UNKNOWN, History, Operation, broken, ended
+from tests.faults.history import DONE, REFUSED, UNKNOWN, History, Operation, broken, ended, enough_happened
 from tests.faults.members import GATEWAY, Members, members
 from tests.faults.part import Plan
 from tests.faults.people import Person, admitted, observations, reading
@@ -72,7 +72,9 @@ class Soak:
         self._over.set()
         await asyncio.gather(*tasks)
         await self._mend()
-        return [*broken(self.history, await self._final()), *await self._ledgers(), *await self._receipts()]
+        happened = enough_happened(self.history, self.faults.total(), minutes)
+        held = broken(self.history, await self._final())
+        return [*happened, *held, *await self._ledgers(), *await self._receipts()]
 
     async def _writes(self, person: Person, chance: random.Random) -> None:
         is_open, is_frozen, label = False, False, 0

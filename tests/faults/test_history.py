@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.faults.history import DONE, REFUSED, UNKNOWN, History, Operation, broken, ended
+from tests.faults.history import DONE, REFUSED, UNKNOWN, History, Operation, broken, ended, enough_happened
 
 ALL = ("a", "b")
 
@@ -35,6 +35,7 @@ NOTHING = ("read", DONE, {"sources": (), "height": 9})
         ((WRITTEN, GRANT, NOTHING), "is permitted"),
         ((WRITTEN, ("own-read", DONE, {"sources": ("a",)})), "lacks ['b']"),
         ((WRITTEN, GRANT, ("own-read", DONE, {"sources": ALL, "height": 4})), "older than 5"),
+        ((WRITTEN, GRANT, ("read", DONE, {"sources": ALL, "height": 4})), "older than 5"),
     ],
 )
 def test_what_breaks_a_rule_is_found(steps: tuple[tuple[str, str, dict[str, object]], ...], said: str) -> None:
@@ -56,11 +57,16 @@ def test_what_is_lost_doubled_or_invented_is_found() -> None:
     "steps",
     [
         (WRITTEN, GRANT, SHOWN, REVOKE, NOTHING),
-        (WRITTEN, GRANT, REVOKE, ("read", DONE, {"sources": ALL, "earlier_s": 1.5})),  # It began before the answer.
+        (
+            WRITTEN,
+            GRANT,
+            REVOKE,
+            ("read", DONE, {"sources": ALL, "earlier_s": 1.5, "height": 6}),
+        ),  # It began before the answer.
         (WRITTEN, GRANT, ("revoke", UNKNOWN, {}), NOTHING),
         (WRITTEN, GRANT, ("revoke", UNKNOWN, {}), SHOWN),
         (WRITTEN, ("grant", UNKNOWN, {}), SHOWN),
-        (WRITTEN, GRANT, ("read", DONE, {"sources": ("a",), "gaps": 1})),
+        (WRITTEN, GRANT, ("read", DONE, {"sources": ("a",), "gaps": 1, "height": 6})),
         (WRITTEN, GRANT, ("freeze", DONE, {}), NOTHING, ("thaw", DONE, {}), SHOWN),
         (WRITTEN, ("own-read", DONE, {"sources": (), "is_stale": True})),
         (("import", UNKNOWN, {"sources": ("c",)}), WRITTEN, ("own-read", DONE, {"sources": (*ALL, "c")})),
@@ -68,6 +74,14 @@ def test_what_is_lost_doubled_or_invented_is_found() -> None:
 )
 def test_what_may_happen_is_not_found(steps: tuple[tuple[str, str, dict[str, object]], ...]) -> None:
     assert broken(story(*steps), {"mercy": {1: list(ALL)}}) == []
+
+
+def test_a_run_in_which_nothing_was_done_or_nothing_failed_shows_nothing() -> None:
+    steps = [(kind, UNKNOWN, {"sources": ("a",)}) for kind in ("import", "grant", "read", "own-read")] * 30
+    assert len(list(enough_happened(story(*steps), 0, 2.0))) == 5
+    done = story(*((kind, DONE, facts) for kind, _, facts in steps))
+    assert list(enough_happened(done, 4, 2.0)) == []
+    assert list(enough_happened(done, 3, 2.0)) == ["only 3 faults in 2 minutes"]
 
 
 def test_an_operation_without_an_answer_never_ends() -> None:
