@@ -1,7 +1,10 @@
 """What members decide on a network of processes: every kind of proposal, and an upgrade with members restarting."""
 
 import asyncio
+import json
 import shutil
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from importlib.resources import files
@@ -47,7 +50,11 @@ async def proposed(on: Stage, *words: str) -> dict[str, Any]:
 
 async def decided(on: Stage, *words: str, by: Sequence[str] = OTHERS) -> dict[str, Any]:
     """A proposal by mercy that these approve too; it must have been executed, on every ledger."""
-    shown = await proposed(on, *words)
+    return await voted(on, await proposed(on, *words), by)
+
+
+async def voted(on: Stage, shown: dict[str, Any], by: Sequence[str] = OTHERS) -> dict[str, Any]:
+    """A proposal that these approve; it must have been executed, on every ledger."""
     for voter in by:
         if shown["standing"] == "open":
             shown = await on.client.done("vote", shown["id"], "--as", voter)
@@ -118,8 +125,7 @@ async def test_every_kind_of_proposal_is_carried_out_on_a_network_of_processes(t
             await decide_pack(on)
             await decide_committees(on)
             await decided(on, "keys", "st-luke", "--duty", "keeper", "--duty", "sealing")
-            await decided(on, "add-member", "southport", "--no-validator")
-            assert MemberId("southport") in members_of(state_of(on))
+            await decide_on_a_joiner(on)
             await decided(on, "remove-member", "southport", "--successor", "lakeside", by=(*OTHERS, "northgate"))
             assert MemberId("southport") not in members_of(state_of(on))
             await decided(on, "validator", "northgate", "--stop")
@@ -139,6 +145,19 @@ async def test_every_kind_of_proposal_is_carried_out_on_a_network_of_processes(t
         await on.check()
         checked = await on.client.done("ledger", "check")
         assert checked["is_sound"], checked
+
+
+async def decide_on_a_joiner(on: Stage) -> None:
+    """Southport's keys are made where it will live; its card is all that others see of it."""
+    place = on.net.folder / "southport"
+    words = ("init", "southport", "--to", str(place), "--chain", on.net.genesis.chain, "--json")
+    done = await asyncio.to_thread(
+        subprocess.run, [sys.executable, "-m", "salus.cli.main", *words], capture_output=True, check=True
+    )
+    card, invitation = str(json.loads(done.stdout)["card"]), str(on.net.folder / "southport.invitation")
+    made = await on.client.done("invite", card, "--to", invitation, "--as", "mercy", "--no-validator")
+    await voted(on, {"id": made["proposal"], "standing": "open"})
+    assert MemberId("southport") in members_of(state_of(on))
 
 
 async def decide_pack(on: Stage) -> None:
