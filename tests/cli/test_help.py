@@ -29,8 +29,6 @@ def _within(group: Any, words: str) -> Iterator[tuple[str, str]]:
             yield f"{words}{name}", command.help or ""
 
 
-# They act at once; the stories and other tests run them.
-AT_ONCE = {"new", "up", "init", "join", "verify", "doctor", "backup", "restore", "recovery-key"}
 COMMANDS = dict(_commands())
 EXAMPLES = [line.strip() for text in COMMANDS.values() for line in text.splitlines() if line.startswith("  salus ")]
 
