@@ -14,11 +14,9 @@ from salus.core.clock import Clock
 from salus.core.errors import UnavailableError
 from salus.core.ids import MemberId
 from salus.core.transport import Door
-from salus.engines.cometbft.config import EngineSettings, rpc_address
 from salus.engines.cometbft.link import LINK_SOCKET, LinkEngine, follow
 from salus.engines.cometbft.receipts import read_receipt
-from salus.engines.cometbft.rpc import CometRpc
-from salus.engines.cometbft.unit import ENGINE_FOLDER, LEDGER_FOLDER
+from salus.engines.cometbft.unit import LEDGER_FOLDER, engine_rpc
 from salus.engines.follower import Follower
 from salus.node.checkpointing import Checkpointing
 from salus.node.folder import member_folder, read_genesis
@@ -90,7 +88,7 @@ class Attached:
             self.folder,
             self.ledger,
             WatchedTransport(self.transport, self.member, self.door.part),
-            CometRpc(rpc_address(self.folder / ENGINE_FOLDER, EngineSettings())),
+            engine_rpc(self.folder),
             lambda: self.ring.checkpoint,
             self.settings.clock,
         )

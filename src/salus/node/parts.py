@@ -22,10 +22,9 @@ from salus.core.errors import IntegrityError, SalusError
 from salus.core.ids import Digest, MemberId
 from salus.crypto.digests import digest
 from salus.engines.cometbft.collect import collect
-from salus.engines.cometbft.config import EngineSettings, StateSync, rpc_address
+from salus.engines.cometbft.config import EngineSettings, StateSync
 from salus.engines.cometbft.receipts import CometReceipt
-from salus.engines.cometbft.rpc import CometRpc
-from salus.engines.cometbft.unit import ENGINE_FOLDER, LedgerUnit, UnitSettings
+from salus.engines.cometbft.unit import LedgerUnit, UnitSettings, engine_rpc
 from salus.node.attached import Attached, attach
 from salus.node.checkpointing import Checkpointing
 from salus.node.checkpoints import checkpoints_to, is_beyond
@@ -84,7 +83,7 @@ async def run_ledger(begin: Begin, home: Path, member: MemberId, stop: asyncio.E
             show_unit(here, unit)
             if validating.looks_on:
                 here.check(lambda: [((member, LEDGER), "votes", lambda: False)])
-            async with _light(folder, site, engine), here.listening(site.ledger_operator):
+            async with _light(folder, site), here.listening(site.ledger_operator):
                 gone = departed_and_released(unit.replica, member)
                 with calm_collector():
                     failed = await _until(stop, unit.failed(), gone, validating.turned())
@@ -93,9 +92,9 @@ async def run_ledger(begin: Begin, home: Path, member: MemberId, stop: asyncio.E
 
 
 @asynccontextmanager
-async def _light(folder: Path, site: Site, engine: EngineSettings) -> AsyncIterator[None]:
+async def _light(folder: Path, site: Site) -> AsyncIterator[None]:
     """Let light clients ask the member's engine what they need, and no more."""
-    asking = CometRpc(rpc_address(folder / ENGINE_FOLDER, engine), LIGHT_CALLS)
+    asking = engine_rpc(folder, LIGHT_CALLS)
     try:
         async with LightPort(asking).listening(*host_and_port(site.rpc)):
             yield

@@ -18,8 +18,7 @@ from salus.core.ids import Digest, Height, MemberId, TimeMs
 from salus.core.wire import encode
 from salus.engines.cometbft.checkpoints import SignedCheckpoint
 from salus.engines.cometbft.collect import leading_to, proof_block
-from salus.engines.cometbft.rpc import CometRpc
-from salus.engines.cometbft.unit import LEDGER_FOLDER, SNAPSHOTS_FOLDER
+from salus.engines.cometbft.unit import LEDGER_FOLDER, SNAPSHOTS_FOLDER, engine_rpc
 from salus.engines.follower import Follower
 from salus.engines.layout import handovers_before
 from salus.engines.ledger_copy import NotFoundError
@@ -32,7 +31,6 @@ from salus.machine.block import Header
 from salus.machine.machine import Machine
 from salus.node.folder import is_apart, member_folder, members_here, read_genesis
 from salus.node.settings import system_clock
-from salus.node.site import host_and_port, read_site
 
 OWN = ""
 """The place of snapshots that an operator made, among members' names."""
@@ -152,7 +150,7 @@ def _signed_header(ledger: Follower) -> SignedHeader:
 
 
 async def _next_block(place: Path, genesis: Genesis, header: Header) -> NextBlock:
-    rpc = CometRpc(host_and_port(read_site(place).rpc))
+    rpc = engine_rpc(place)
     try:
         block = await proof_block(rpc, header.height)
         return NextBlock(block=block, since=await leading_to(rpc, genesis, block))

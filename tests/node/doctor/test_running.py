@@ -18,8 +18,8 @@ from salus.core.wire import replace
 from salus.crypto.signatures import SigningKey
 from salus.engines.cometbft.blocks import address_of
 from salus.engines.cometbft.collect import light_block
-from salus.engines.cometbft.rpc import CometRpc
 from salus.engines.cometbft.supervisor import BINARY_VARIABLE
+from salus.engines.cometbft.unit import engine_rpc
 from salus.node.doctor import engine
 from salus.node.doctor.case import cases_in, with_ledger
 from salus.node.doctor.examining import Examined
@@ -173,7 +173,7 @@ async def test_what_goes_wrong_with_running_members_is_found(tmp_path: Path, mon
 async def what_the_engine_says(net: Members, monkeypatch: pytest.MonkeyPatch) -> None:
     """What CometBFT tells of the others, as it is and as it would be with a wrong clock, or another result, here."""
     case = next(one for one in cases_in(net.folder, is_up=True) if one.member == "mercy")
-    rpc = CometRpc(host_and_port(site_of(net.folder, "mercy").rpc))
+    rpc = engine_rpc(case.place)
     newest = 0
     while newest < 3:  # A heartbeat comes every 15 s.
         await asyncio.sleep(0.2)

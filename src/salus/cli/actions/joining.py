@@ -13,7 +13,7 @@ from salus.contracts.members.reads import member_of, members_of, undecided
 from salus.core.errors import SalusError
 from salus.core.ids import ChainId, MemberId, ProposalId
 from salus.core.wire import encode
-from salus.engines.cometbft.rpc import CometRpc
+from salus.engines.cometbft.unit import engine_rpc
 from salus.node.cards import Card, card_id, fingerprint, read_card
 from salus.node.catching_up import begin_from, newest_block
 from salus.node.enlisting import (
@@ -40,7 +40,7 @@ from salus.node.invitations import (
 )
 from salus.node.keys import load_secrets, write_secret
 from salus.node.settings import system_clock
-from salus.node.site import host_and_port, read_site
+from salus.node.site import read_site
 from salus.state.state import State
 
 
@@ -185,7 +185,7 @@ async def _for_a_running_one(
     home: Home, me: GatewaySide, cards: Sequence[Card], proposal: ProposalId | None
 ) -> Invitation:
     site, now = read_site(me.folder), me.clock()
-    rpc = CometRpc(host_and_port(site.rpc))
+    rpc = engine_rpc(me.folder)
     try:
         trusted = await newest_block(rpc, site.snapshot_every_blocks)
     finally:

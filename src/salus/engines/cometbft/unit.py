@@ -30,7 +30,7 @@ from salus.engines.cometbft.link import LINK_SOCKET, LinkServer, Status
 from salus.engines.cometbft.peering import engine_peers
 from salus.engines.cometbft.restoring import Restorer
 from salus.engines.cometbft.retaining import retaining
-from salus.engines.cometbft.rpc import CometRpc
+from salus.engines.cometbft.rpc import CONNECTIONS, CometRpc
 from salus.engines.cometbft.server import AbciServer
 from salus.engines.cometbft.snapshots import Offering
 from salus.engines.cometbft.supervisor import EngineEndedError, Supervisor, find_binary
@@ -45,6 +45,11 @@ LEDGER_FOLDER = "ledger"
 ENGINE_FOLDER = "engine"
 SNAPSHOTS_FOLDER = "snapshots"
 STATUS_S = 2.0
+
+
+def engine_rpc(folder: Path, connections: int = CONNECTIONS) -> CometRpc:
+    """The engine of the member in this folder, as its other processes call it; strangers ask `node/http/light.py`."""
+    return CometRpc(folder / ENGINE_FOLDER / RPC_SOCKET, connections)
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -12,11 +12,10 @@ from salus.core.errors import SalusError
 from salus.core.ids import Height
 from salus.engines.cometbft.blocks import LightBlock, address_of
 from salus.engines.cometbft.collect import light_block
-from salus.engines.cometbft.config import EngineSettings, rpc_address
 from salus.engines.cometbft.light import check_votes
 from salus.engines.cometbft.rpc import CometRpc
 from salus.engines.cometbft.supervisor import NoEngineError, find_binary
-from salus.engines.cometbft.unit import ENGINE_FOLDER
+from salus.engines.cometbft.unit import engine_rpc
 from salus.engines.cometbft.witness import contradict
 from salus.node.doctor.case import Case
 from salus.node.doctor.copies import header_at
@@ -55,7 +54,7 @@ async def check_engine(case: Case) -> AsyncIterator[Finding]:
     """What the member's running CometBFT says of the others. That it does not answer is `judging.py`'s to say."""
     if not (case.is_apart and case.is_up and case.site is not None and case.ledger is not None):
         return
-    rpc = CometRpc(rpc_address(case.place / ENGINE_FOLDER, EngineSettings()))
+    rpc = engine_rpc(case.place)
     try:
         newest = int((await rpc.call("status", 3.0))["sync_info"]["latest_block_height"])
         heights = heights_of_peers(await rpc.call("dump_consensus_state", 3.0))
@@ -76,7 +75,7 @@ async def check_witnesses(case: Case) -> AsyncIterator[Finding]:
     if not (case.is_apart and case.is_up and case.site is not None):
         return
     for address in case.site.light:
-        own, theirs = CometRpc(host_and_port(case.site.rpc)), CometRpc(host_and_port(address))
+        own, theirs = engine_rpc(case.place), CometRpc(host_and_port(address))
         try:
             newest = int((await theirs.call("status", 3.0))["sync_info"]["latest_block_height"])
             told = await light_block(theirs, newest)
