@@ -190,9 +190,8 @@ async def test_answers_from_both_sides_of_the_word_are_not_mixed_and_nobody_hone
         assert await on["mercy"].redealer.work() == 1
         assert (in_force(on, "mercy", batch_id)[0], len(share_roots(on, "lakeside"))) == (2, 2)
         on.network.switchboard.off_line.add(MemberId("northgate"))
-        view = await opened.ask()
-        assert (shown(view), [gap.reason for gap in view.gaps]) == ([], ["too_few_shares"])
-        assert view.accusations == []
+        with pytest.raises(TooFewSeatsError):  # At the height of the others lakeside does not answer.
+            await opened.ask()
         await on.network.engine.release(MemberId("lakeside"))
         assert_whole(await opened.ask(), "a")
 
