@@ -106,6 +106,7 @@ async def test_an_author_reads_its_own_offline_marked_stale_under_the_last_polic
         await on.seal("mercy", wallet, "theirs")
         await on.seal("st-luke", wallet, "ours")
         reader = await on.clinician("st-luke")
+        await on["st-luke"].tend()
         await on.network.take_down("st-luke")
         for name in ("mercy", "lakeside", "northgate"):
             on.network.switchboard.off_line.add(on[name].name)
@@ -122,6 +123,7 @@ async def test_a_writer_that_missed_a_policy_gets_it_from_its_own_keeper_when_it
         wallet = await on.patient("mercy", "st-luke")
         await on.seal("st-luke", wallet, "ours")
         reader = await on.clinician("st-luke")
+        await on["st-luke"].tend()
         await on.network.take_down("st-luke")
         await on.change(wallet, rules=(deny("st-luke"),))
         await on.network.bring_back("st-luke")
