@@ -76,6 +76,15 @@ async def test_a_port_that_another_program_has_is_found_before_the_start(still: 
     assert str(host_and_port(site_of(still).keeper)[1]) in result.findings[0].what
 
 
+@needs_cometbft
+async def test_a_port_that_nobody_here_uses_may_be_anybodys(still: Path) -> None:
+    """One process holds all gateways of a folder, and is asked at the first one's port."""
+    async with listening(f"127.0.0.1:{site_of(still).gateway_operator}"):
+        assert (await examined(still)).findings == ()
+    async with listening(f"127.0.0.1:{site_of(still, 'mercy').gateway_operator}"):
+        assert codes_of(await examined(still)) == {("port.taken", "mercy")}
+
+
 async def test_an_engine_that_is_not_installed_is_found(still: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(BINARY_VARIABLE, str(still / "nowhere"))
     assert {code for code, _ in codes_of(await examined(still))} == {"engine.missing"}

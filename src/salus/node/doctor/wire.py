@@ -29,14 +29,16 @@ def check_addresses(case: Case, away: Mapping[Whose, int]) -> Iterator[Finding]:
             yield found("site.unreadable", case.member)
         return
     own = {
-        "ledger": (site.engine, site.rpc, f"{LOOPBACK}:{site.ledger_operator}"),
-        "keeper": (site.keeper, f"{LOOPBACK}:{site.keeper_operator}"),
-        "gateway": (site.gateway, f"{LOOPBACK}:{site.gateway_operator}"),
+        "ledger": ((site.engine, site.rpc), site.ledger_operator),
+        "keeper": ((site.keeper,), site.keeper_operator),
+        "gateway": ((site.gateway,), site.gateway_operator),
     }
-    for part, addresses in own.items():
+    for part, (addresses, operator) in own.items():
         if case.is_up and (case.member, part) not in away:
             continue  # Its own process has them.
-        for address in addresses:
+        # One process holds all gateways of a folder, at the first one's port: nobody listens at the others'.
+        is_used = away.get((case.member, part), operator) == operator
+        for address in (*addresses, *((f"{LOOPBACK}:{operator}",) if is_used else ())):
             host, port = host_and_port(address)
             if is_taken(host, port):
                 yield found("port.taken", case.member, part, port=port)
