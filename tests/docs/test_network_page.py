@@ -1,5 +1,6 @@
 """What docs/network.md tells the IT of five hospitals to type works as it stands, each on a machine of its own."""
 
+import json
 import re
 import subprocess
 import sys
@@ -43,6 +44,8 @@ def test_five_hospitals_do_what_the_page_says(hosts: Machines) -> None:
             if line == "salus up":
                 hosts.up(name)
                 continue
+            if line.startswith("salus leave"):
+                _is_member(hosts, name)
             _learn(hosts, line, words)
             said = _typed(hosts, name, line, words)
             code = re.search(r"Show this code at its desk: (\S+)", said)
@@ -50,6 +53,14 @@ def test_five_hospitals_do_what_the_page_says(hosts: Machines) -> None:
     end = time.monotonic() + COMMAND_S
     while "southport has left the network" not in hosts.log("southport"):
         assert time.monotonic() < end, hosts.log("southport")
+        time.sleep(0.5)
+
+
+def _is_member(hosts: Machines, name: str) -> None:
+    """Wait until a newcomer's own ledger has it as a member, as `salus up` tells."""
+    end = time.monotonic() + COMMAND_S
+    while name not in json.dumps(hosts.json(name, "members")):
+        assert time.monotonic() < end, hosts.log(name)
         time.sleep(0.5)
 
 

@@ -38,7 +38,7 @@ _EVERY_KEY = rewritten(
 )
 _EVERY_BLOB = rewritten(_TAKEN, "sha256(blob).digest() == want.digest", "True")
 _NO_NOTICE = rewritten(_TAKEN, 'self._findings.notice(vault, "missing_blob")', "pass")
-_BLOBS_AS_THEY_ARE = rewritten("salus.vault.vault.BlobStore.read", "and sha256(blob).digest() == digest", "")
+_BLOBS_AS_THEY_ARE = rewritten("salus.vault.vault.BlobStore._read_once", "and sha256(blob).digest() == digest", "")
 _NO_ANCHOR = answering("salus.sdk.patient_log._anchored", lambda gateway, source, told, heads: (0, None))
 _EVERY_PROOF = ("salus.sdk.patient_log.verify", lambda *_: True)
 _NO_COMPARISON = answering(f"{_CHECK}._compare", lambda view, anew, newest: None)

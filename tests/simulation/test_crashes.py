@@ -44,6 +44,13 @@ ELSEWHERE = {
     "author.directory": "what belongs to no patient; an import enters it again",
     "author.links": "many of `author.link` at once, for an import that is repeated",
     "bench.fill": "a measurement's own",
+    "author.put_back": "one flag that a restore sets; a crash before it leaves the copy marked as put back",
+    "keeper.caught_up": "the end of catching up, which begins anew until it is noted: tests/keeper/test_reconciling.py",
+    "keeper.erase": "as the above",
+    "keeper.reconciling": "as the above",
+    "log.bridge": "as the above",
+    "log.jump": "as the above",
+    "store.reconciled": "one flag, worked out anew from the ledger where it is not set",
     "custody.give_up": "tests/cli/test_people.py, a claim that a crash cut off",
     "custody.keep": "tests/cli/test_people.py, a patient whose cell could not be opened",
     "drill": "an attack's own",
@@ -209,7 +216,7 @@ MATRIX: dict[str, tuple[Step, tuple[str, ...]]] = {
         ),
     ),
     "releasing": (Story.release, ("log.append", *BLOCKS)),
-    "anchoring": (Story.tend, ("log.anchored", "keeper.drop", "keeper.policy.drop", *BLOCKS)),
+    "anchoring": (Story.tend, ("log.leaving", "log.anchored", "keeper.drop", "keeper.policy.drop", *BLOCKS)),
 }
 BEFORE: dict[str, Step] = {"dealing again": Story.join}
 CASES = [
@@ -343,7 +350,7 @@ async def test_every_durable_step_of_a_whole_story_is_in_the_matrix(tmp_path: Pa
         for step in (Story.seal, Story.link, Story.release, Story.advance, Story.tend):
             await step(story)
     named = {point for _, points in MATRIX.values() for point in points} | set(OTHER_MEMBERS)
-    assert {point.rsplit(":", 1)[0] for point in faults.passed} <= named
+    assert {point.rsplit(":", 1)[0] for point in faults.passed} <= named | set(ELSEWHERE)
 
 
 OTHER_MEMBERS = ("ledger.st-luke.block", "ledger.lakeside.block")  # As the other two.

@@ -99,6 +99,7 @@ class Reconciling:
         self._root_seen = -1  # The version of the log's root on the ledger that was looked at last.
         self._has_looked = False  # Through the ledger's batches, since this process began.
         self._are_too_many = False
+        self._began_empty = self._is_empty()  # What was taken since, before the ledger was seen, is no backup's.
         log.may_go_on = self.is_done
         self.is_done()
 
@@ -172,7 +173,7 @@ class Reconciling:
         self._has_looked = True
         if is_older and self._store.is_reconciled:
             self._store.set_reconciled(False)
-        elif not is_older and not self._store.is_reconciled and self._root_seen < 0 and self._is_empty():
+        elif not is_older and not self._store.is_reconciled and self._root_seen < 0 and self._began_empty:
             self._store.set_reconciled(True)
 
     def _is_empty(self) -> bool:

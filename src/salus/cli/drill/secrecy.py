@@ -44,6 +44,7 @@ CARRIED: Final[Mapping[str, str]] = {
     "LogEntry.credential_id": "a credential's id: drawn at random; its status is public, whose it is is not",
     "LogEntry.released[1]": "a batch's id",
     "LogEntry.request_id": "a request's id: drawn at random, single use; its opening is not on the ledger",
+    "meta.value": "roots of the own log: the newest is on the ledger, a commitment to keyed subjects and chained heads",
     "own.batch_id": "a batch's id",
     "Plan.batch_id": "a batch's id",
     "Plan.committee": "a committee's id, public",

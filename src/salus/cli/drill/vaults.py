@@ -45,7 +45,7 @@ async def fewer_blobs(world: World) -> Outcome:
     return await _handed(world, lambda _blobs: (), "missing_blob")
 
 
-@attack("flipped byte in a vault's pack", guard="salus.vault.vault.BlobStore.read", harmful=True)
+@attack("flipped byte in a vault's pack", guard="salus.vault.vault.BlobStore._read_once", harmful=True)
 async def flipped_byte_in_pack(world: World) -> Outcome:
     """A disk turns a bit of a blob; the reader goes elsewhere, and the vault mends itself."""
     digest, record, vault = _first_vault(world)
@@ -60,7 +60,7 @@ async def flipped_byte_in_pack(world: World) -> Outcome:
     return Outcome("healed", f"{vault.name} mended {mended} blob from another vault")
 
 
-@attack("flipped byte in an author's own vault", guard="salus.vault.vault.BlobStore.read", harmful=True)
+@attack("flipped byte in an author's own vault", guard="salus.vault.vault.BlobStore._read_once", harmful=True)
 async def flipped_byte_at_author(world: World) -> Outcome:
     """A disk turns a bit of an author's own copy, where the author's seat is not among those that keep the blob."""
     author = world.network["mercy"]
