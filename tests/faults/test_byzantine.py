@@ -80,7 +80,7 @@ async def test_garbage_that_a_proposer_offers_is_in_no_block_and_stops_nobody(tm
 async def test_keys_that_sign_twice_are_suspended_on_every_ledger(tmp_path: Path) -> None:
     async with members(tmp_path / "one") as net:
         await net.start(("ledger",))
-        await net.level()
+        await net.reaches(1)
         await net.stop_one("ledger", LIAR)
         twin = twin_of(net, tmp_path / "two")
         try:

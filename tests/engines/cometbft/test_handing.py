@@ -123,3 +123,15 @@ async def test_nothing_is_handed_over_after_the_end() -> None:
         await pool.holds(1)
     await asyncio.sleep(0.5)
     assert pool.asked == [b"tx"]
+
+
+async def test_nothing_is_handed_over_before_the_chain_has_begun() -> None:
+    pool, begun = Mempool(), asyncio.Event()
+    hands = Handing(pool, pause_s=0.01, again_s=0.3, has_begun=begun.is_set)
+    hands.offer(b"tx")
+    await asyncio.sleep(0.1)
+    assert pool.calls == []
+    begun.set()
+    await pool.holds(1)
+    assert pool.asked == [b"tx"]
+    await hands.stop()

@@ -57,7 +57,7 @@ class CometEngine:
         self._receipt_of = receipt_of or _no_receipts
         self.patience_s = timeout_s
         self._pending: dict[bytes, _Pending] = {}  # By transaction.
-        self._handing = Handing(rpc)
+        self._handing = Handing(rpc, has_begun=lambda: replica.height > 0)
         replica.listen(self._committed)
 
     async def submit(self, tx: bytes) -> Inclusion:

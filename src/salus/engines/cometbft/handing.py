@@ -3,12 +3,16 @@
 CometBFT is not waited for while it checks: it asks this member's own application, which then says what it answered
 (`checked`). What cannot be handed over now (still catching up, mempool full, process away) is tried again, with growing
 pauses; what was handed over is offered again after a while, since a mempool is only memory.
+
+Before a chain's first block nothing is handed over: CometBFT passes it on at once, and members that have not begun to
+vote throw away what is passed on to them. It would wait until this one proposes, on an idle chain for a minute.
 """
 
 import asyncio
 import random
 from base64 import b64encode
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -40,8 +44,15 @@ class _Offer:
 class Handing:
     """Hands transactions to one CometBFT until they are withdrawn. For one event loop."""
 
-    def __init__(self, rpc: Rpc, pause_s: float = PAUSE_S, again_s: float = AGAIN_S) -> None:
+    def __init__(
+        self,
+        rpc: Rpc,
+        pause_s: float = PAUSE_S,
+        again_s: float = AGAIN_S,
+        has_begun: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._rpc = rpc
+        self._has_begun = has_begun
         self._pause_s = pause_s
         self._again_s = again_s
         self._offers: dict[bytes, _Offer] = {}
@@ -94,6 +105,10 @@ class Handing:
             batch = self._taken()
             if not batch:
                 self._some.clear()
+                continue
+            if not self._has_begun():
+                for tx in batch:
+                    self._later(tx, self._offers[tx], self._pause_s)
                 continue
             parameters: list[dict[str, object]] = [{"tx": b64encode(tx).decode()} for tx in batch]
             try:
