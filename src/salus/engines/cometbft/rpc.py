@@ -6,11 +6,12 @@ all that are used here are.
 """
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
+
+import orjson
 
 from salus.core.errors import UnavailableError
 from salus.engines.cometbft.sockets import connected
@@ -54,7 +55,7 @@ class CometRpc:
             EngineAwayError: nobody answers in time.
             EngineSaidError: it answers with an error.
         """
-        answer = await self._answer(method, json.dumps(_call(0, method, parameters)).encode(), timeout_s)
+        answer = await self._answer(method, orjson.dumps(_call(0, method, parameters)), timeout_s)
         if isinstance(said := _result(method, answer), EngineSaidError):
             raise said
         return said
@@ -69,7 +70,7 @@ class CometRpc:
             EngineSaidError: it answers to all of them with one error.
         """
         calls = [_call(number, method, one) for number, one in enumerate(parameters)]
-        answers = await self._answer(method, json.dumps(calls).encode(), timeout_s)
+        answers = await self._answer(method, orjson.dumps(calls), timeout_s)
         if isinstance(answers, dict) and isinstance(error := _result(method, answers), EngineSaidError):
             raise error
         if not isinstance(answers, list) or len(answers) != len(calls):
@@ -79,7 +80,7 @@ class CometRpc:
     async def _answer(self, method: str, body: bytes, timeout_s: float) -> Any:
         try:
             async with asyncio.timeout(timeout_s):
-                return json.loads(await self._exchanged(body))
+                return orjson.loads(await self._exchanged(body))
         except (OSError, EOFError, TimeoutError, ValueError) as error:
             raise EngineAwayError(method=method, reason=type(error).__name__) from None
 
