@@ -16,6 +16,7 @@ from salus.cli.scale.parameters import Assumed, Costs
 US = 1e-6
 REPLY_BYTES = 1_000.0  # A receipt, an error, the frame of an answer.
 WRITING_S = 10.0  # After the view, what was found is written down; longer in life, and no less.
+WARM_S = WRITING_S + 5.0  # Until as much is written as read; what happens before counts for nothing.
 RECORD_BYTES = 600.0  # A header with salt, path and share hashes on the wire.
 
 
@@ -61,12 +62,12 @@ class Ledger:
             size_bytes += self._waiting[taken][1]
             taken += 1
         block, self._waiting = self._waiting[:taken], self._waiting[taken:]
-        votes = 2 * self.assumed.ordering
         rounds_s = sum(self._crossing_s() for _ in range(3)) + self.assumed.block_ms / 1000.0
+        engine_s = (self.costs.block_engine_us + 2 * self.assumed.ordering * self.costs.vote_us) * US
+        machine_s = (self.costs.block_machine_us + taken * self.costs.machine_us) * US
         self.blocks += 1
-        self.engine.serve(votes * self.costs.vote_us * US, lambda: None)
-        work_s = votes * self.costs.vote_us * US
-        self.events.after(rounds_s + work_s, lambda: self.machine.serve(taken * self.costs.machine_us * US, final))
+        self.engine.serve(engine_s, lambda: None)
+        self.events.after(rounds_s + engine_s, lambda: self.machine.serve(machine_s, final))
 
         def final() -> None:
             for since_s, size, then in block:
@@ -123,12 +124,14 @@ class Play:
         self.batches: dict[int, list[Then]] = {}
 
     def run(self, seconds: float) -> Played:
-        """Let a time pass."""
+        """Let a time pass, once everything is under way."""
         for member in range(self.assumed.hospitals):
             self._again(self.assumed.encounters_per_s, partial(self._encounter, member))
             self._again(self.assumed.consents_per_s, partial(self._consent, member))
             self.events.after(self.chance.random() * self.assumed.log_root_s, partial(self._root, member))
-        self.events.run(seconds)
+        self.events.run(WARM_S)
+        self._forget()
+        self.events.run(WARM_S + seconds)
         ledger = self.ledger
         busiest = max(server.utilisation(seconds) for server in self.members)
         return Played(
@@ -148,6 +151,14 @@ class Play:
             },
             wire_bytes_per_s=(self.wire_bytes / self.assumed.hospitals + self._gossip_bytes()) / seconds,
         )
+
+    def _forget(self) -> None:
+        for server in (*self.members, self.ledger.machine, self.ledger.engine):
+            server.busy_s = 0.0
+        for samples in (self.read_s, self.write_s, self.ledger.delays_s):
+            samples.clear()
+        self.ledger.txs = self.ledger.blocks = 0
+        self.ledger.tx_bytes = self.wire_bytes = 0.0
 
     def _gossip_bytes(self) -> float:
         """What a member's engine passes on: each transaction in the mempool and in its block, and the votes."""

@@ -34,12 +34,15 @@ class Costs:
     message_us: float  # A message over mutual TLS, at each of its ends.
     machine_us: float  # A transaction in a member's machine: CheckTx, FinalizeBlock, Commit.
     engine_us: float  # A transaction in a member's ordering engine.
+    block_machine_us: float  # A block in a member's machine, besides its transactions.
+    block_engine_us: float  # A block in a member's ordering engine, besides its transactions and votes.
     vote_us: float  # A validator's vote in a member's ordering engine: a signature, passed on to peers.
     anchor_bytes: float  # A transaction with the receipts of four seats, in a block.
     small_tx_bytes: float  # A read request, a log root, a consent's new commitment.
     state_bytes: float  # What a transaction leaves in the ledger's store: block, index, state and tree.
     blob_bytes: float  # A record's ciphertext, padded.
     holding_bytes: float  # A record in one keeper's store.
+    index_bytes: float  # A record in its author's own store.
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,22 @@ class Assumed:
 
 def shipped_costs() -> Costs:
     """Those of the machine that the project was measured on last."""
-    return costs_from(json.loads(files(__package__).joinpath(FIGURES_FILE).read_text())["costs"])
+    return costs_from({name: one["value"] for name, one in _figures()["costs"].items()})
+
+
+def shipped_sources() -> dict[str, str]:
+    """Where each of them comes from: a figure of `salus bench`, mostly."""
+    return {name: one["from"] for name, one in _figures()["costs"].items()}
+
+
+def shipped_machine() -> str:
+    """What it was measured on, and when."""
+    machine: str = _figures()["machine"]
+    return machine
+
+
+def _figures() -> Any:
+    return json.loads(files(__package__).joinpath(FIGURES_FILE).read_text())
 
 
 def costs_from(given: Mapping[str, float], base: Costs | None = None) -> Costs:

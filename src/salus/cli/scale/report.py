@@ -11,7 +11,7 @@ EVENTS_MAX = 150_000  # A run's length follows from it: a few seconds for each.
 SECONDS_MIN, SECONDS_MAX = 15.0, 120.0
 READ_S_MAX = 2.0  # Of 95 in 100 unified views: then a clinician looks elsewhere.
 BUSY_MAX = 0.9
-LOADS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
+LOADS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
 SPARE = 0.6  # A machine is bought so that its busiest hour takes so much of it.
 LEDGER_CORES = 2  # Machine and ordering engine.
 HOURS_OF_DAY, DAYS = 24.0, 365.0
@@ -95,7 +95,8 @@ def cost_of(costs: Costs, assumed: Assumed, busiest: Played) -> Cost:
     share = assumed.hours / (DAYS * HOURS_OF_DAY) / assumed.peak  # From the busiest hour to the year's mean.
     txs_per_year = busiest.txs_per_s * share * DAYS * HOURS_OF_DAY * 3600.0
     records = assumed.patients * assumed.encounters * assumed.writes * assumed.documents
-    held = records * (assumed.copies * costs.blob_bytes + assumed.committee * costs.holding_bytes)
+    in_vaults, at_keepers = assumed.copies * costs.blob_bytes, assumed.committee * costs.holding_bytes
+    held = records * (in_vaults + at_keepers + costs.index_bytes)
     terabytes = (held + txs_per_year * costs.state_bytes) * assumed.years_kept / TERA
     mean_terabytes = terabytes / 2.0  # It fills evenly over the years.
     return Cost(

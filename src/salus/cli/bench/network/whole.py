@@ -35,6 +35,7 @@ from salus.node.processes import Supervisor
 from salus.node.site import host_and_port, read_site
 
 Figures = dict[str, Figure]
+Used = dict[str, float]
 
 _SETTLED_S = 4.0  # After which the last block's proof block has been made, and nobody has anything to do.
 
@@ -51,16 +52,17 @@ class Whole:
         """As the other measurements see it."""
         return Stage(self.home.network, self.home.folder)
 
-    @property
-    def pids(self) -> list[int]:
-        """Of all its processes and their children, but this one with the gateways."""
-        own = [one.process.pid for one in self.supervisor.running.values() if one.process is not None]
-        return [pid for one in own for pid in (one, *children_of(one))]
-
-    def processor_s(self) -> float:
-        """Processor time that all of it has used, here and in workers that have ended as well."""
+    def processor_s(self) -> Used:
+        """Processor time used so far by each part of all members. Gateways: here, and in workers that have ended."""
         workers = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return processor_s(self.pids) + time.process_time() + workers.ru_utime + workers.ru_stime
+        return {
+            "gateway": time.process_time() + workers.ru_utime + workers.ru_stime,
+            **{part: processor_s(self._pids(part)) for part in ("keeper", "ledger")},
+        }
+
+    def _pids(self, part: str) -> list[int]:
+        running = [one.process for name, one in self.supervisor.running.items() if name.startswith(f"{part}-")]
+        return [pid for one in running if one is not None for pid in (one.pid, *children_of(one.pid))]
 
     def pid_of(self, part: str, member: MemberId) -> int:
         """Of a member's process."""
@@ -100,14 +102,16 @@ async def _serve(folder: Path, members: Sequence[MemberId]) -> bool:
 async def sealed(network: Whole, charts: Path, patients: int) -> tuple[Figures, Figures]:
     """Charts from files to sealed records that are durable at all members, with all that an import does; and bare."""
     sealing.write_charts(sample.FOLDER, charts, patients)
-    used = network.processor_s()
+    before = network.processor_s()
     report = await import_folder(network.home, charts)
-    used = network.processor_s() - used
+    used = since(before, network)
     assert report.is_whole, "Something was not taken in."
+    each = {part: 1_000 * seconds / report.records_sealed for part, seconds in used.items()}
     figures: Figures = {
         "records_per_s": round(report.sealed_per_s),
         "records": report.records_sealed,
-        "records_cpu_s_per_1000": round(1_000 * used / report.records_sealed, 2),
+        "records_cpu_s_per_1000": round(sum(each.values()), 3),
+        **{f"records_{part}_cpu_s_per_1000": round(seconds, 3) for part, seconds in each.items()},
     }
     bare_per_s, bare_us = sealing.bare(charts, report.records_sealed)
     return figures, {"bare_records_per_s": bare_per_s, "bare_records_cpu_s_per_1000": round(bare_us / 1_000, 3)}
@@ -117,24 +121,33 @@ async def viewed(network: Whole, records: int, runs: int) -> Figures:
     """A unified view by one member of what the three others wrote, from a fresh request to verified plaintext."""
     scene = network.scene
     patient = await reading.patient_of(scene, records)
-    used = network.processor_s()
+    before = network.processor_s()
     figures = await reading.read_times(scene, patient, records, runs, "1000")
-    return figures | {"first_1000_cpu_ms": _each_ms(network.processor_s() - used, runs + reading.WARM_UP)}
+    each = _each_ms(since(before, network), runs + reading.WARM_UP)
+    parts = {f"first_1000_{part}_cpu_ms": round(milliseconds, 1) for part, milliseconds in each.items()}
+    return figures | {"first_1000_cpu_ms": round(sum(each.values()), 1)} | parts
 
 
 async def consented(network: Whole, runs: int) -> Figures:
     """A grant until the first document is read; a revocation until every seat refuses."""
-    grant, revoke, used = Stopwatch(), Stopwatch(), network.processor_s()
+    grant, revoke, before = Stopwatch(), Stopwatch(), network.processor_s()
     await consenting.turns(network.scene, runs, grant, revoke)
-    both_ms = _each_ms(network.processor_s() - used, runs + consenting.WARM_UP)
+    both_ms = sum(_each_ms(since(before, network), runs + consenting.WARM_UP).values())
     return (
-        percentiles("grant", grant.samples_ms) | percentiles("revoke", revoke.samples_ms) | {"consent_cpu_ms": both_ms}
+        percentiles("grant", grant.samples_ms)
+        | percentiles("revoke", revoke.samples_ms)
+        | {"consent_cpu_ms": round(both_ms, 1)}
     )
 
 
-def _each_ms(processor_s: float, runs: int) -> float:
-    """Of everybody's processor time, for one run."""
-    return round(1_000 * processor_s / runs, 1)
+def since(before: Used, network: Whole) -> Used:
+    """What each part has used since."""
+    return {part: seconds - before[part] for part, seconds in network.processor_s().items()}
+
+
+def _each_ms(used: Used, runs: int) -> Used:
+    """Of one run."""
+    return {part: 1_000 * seconds / runs for part, seconds in used.items()}
 
 
 async def returned(network: Whole) -> Figures:
@@ -179,7 +192,7 @@ async def _is_level(links: list[LinkEngine]) -> bool:
 async def idled(network: Whole, seconds: float) -> Figures:
     """Processor time of everybody while nobody does anything, as a part of one core."""
     await asyncio.sleep(_SETTLED_S)
-    began, used = time.perf_counter(), network.processor_s()
+    began, before = time.perf_counter(), network.processor_s()
     await asyncio.sleep(seconds)
-    used = network.processor_s() - used
+    used = sum(since(before, network).values())
     return {"idle_cpu_percent": round(100 * used / (time.perf_counter() - began), 1)}
