@@ -2,15 +2,13 @@ module salus/engine
 
 go 1.25.0
 
-require (
-	github.com/cometbft/cometbft v0.39.4
-	github.com/cometbft/cometbft-db v0.14.1
-)
+require github.com/cometbft/cometbft v0.39.4
 
 require (
 	github.com/benbjohnson/clock v1.3.5 // indirect
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
+	github.com/cometbft/cometbft-db v0.14.1 // indirect
 	github.com/cosmos/gogoproto v1.7.2 // indirect
 	github.com/davecgh/go-spew v1.1.2-0.20180830191138-d8f796af33cc // indirect
 	github.com/davidlazar/go-crypto v0.0.0-20200604182044-b73af7476f6c // indirect

@@ -7,13 +7,10 @@ package main
 
 import (
 	"os"
-	"os/signal"
 	"path/filepath"
 	"runtime/debug"
 	"strings"
-	"syscall"
 
-	db "github.com/cometbft/cometbft-db"
 	"github.com/cometbft/cometbft/cmd/cometbft/commands"
 	"github.com/cometbft/cometbft/config"
 	"github.com/cometbft/cometbft/libs/cli"
@@ -71,25 +68,10 @@ func newNode(conf *config.Config, logger log.Logger) (*node.Node, error) {
 		key,
 		clients(conf),
 		node.DefaultGenesisDocProviderFunc(conf),
-		database,
+		config.DefaultDBProvider,
 		node.DefaultMetricsProvider(conf.Instrumentation),
 		ending{logger},
 	)
-}
-
-// database is CometBFT's, whole: a signal that comes while a new one is being made ends the process only once it is there.
-// Half of one would never open again.
-func database(asked *config.DBContext) (db.DB, error) {
-	ends := make(chan os.Signal, 1)
-	signal.Notify(ends, syscall.SIGTERM, os.Interrupt)
-	made, err := config.DefaultDBProvider(asked)
-	signal.Stop(ends)
-	select {
-	case <-ends:
-		os.Exit(0)
-	default:
-	}
-	return made, err
 }
 
 // ending is a logger that ends the process once consensus has failed: CometBFT tells of it in no other way.

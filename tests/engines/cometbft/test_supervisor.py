@@ -77,3 +77,13 @@ async def test_it_is_asked_to_end_and_killed_if_it_does_not(tmp_path: Path, monk
     await own.stop()
     assert own.process_id is None
     assert time.monotonic() - began_s < 10.0
+
+
+@pytest.mark.parametrize("kept", ["CURRENT", "CURRENT.bak", "000001.ldb", "000002.log", "elsewhere"])
+async def test_a_database_that_may_hold_something_is_never_removed(tmp_path: Path, kept: str) -> None:
+    database = tmp_path / "data" / "blockstore.db"
+    database.mkdir(parents=True)
+    for name in ("LOCK", "MANIFEST-000000", kept):
+        (database / name).touch()
+    await ran(tmp_path, "exit 0")
+    assert (database / kept).exists()

@@ -9,6 +9,7 @@ says passes through here, and those words end it.
 
 import asyncio
 import os
+import re
 import shutil
 import signal
 from contextlib import suppress
@@ -20,9 +21,11 @@ from salus.core.errors import UnavailableError
 BINARY_VARIABLE: Final = "SALUS_COMETBFT"
 STOP_S: Final = 5.0  # For CometBFT to end by itself before it is killed, which costs it nothing.
 LOG_FILE: Final = "cometbft.log"
+DATA_FOLDER: Final = "data"
 LOG_BYTES_MAX: Final = 16 << 20
 CONSENSUS_FAILED: Final = 70  # BSD's EX_SOFTWARE, as our own main ends.
 _CONSENSUS_FAILURE: Final = b"CONSENSUS FAILURE!!!"
+_UNBORN: Final = re.compile(r"LOCK|LOG|LOG\.old|MANIFEST-\d+|CURRENT\.\d+")
 _LAST_WORDS_S: Final = 1.0  # For the rest of what it says of that.
 _READ_BYTES: Final = 65_536
 OUR_MAIN: Final = "salus-engine"  # Does not spin; it is tried first (`engine/` in the repository).
@@ -90,11 +93,12 @@ class Supervisor:
         self._watch: asyncio.Task[int] | None = None
 
     async def start(self) -> None:
-        """Start it. Its log is cut when it has grown long.
+        """Start it. Its log is cut when it has grown long, and what never became a database is made anew.
 
         Raises:
             NoEngineError: the binary cannot be run.
         """
+        _drop_unborn(self._folder / DATA_FOLDER)
         log = os.open(self._folder / LOG_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             self._process = await asyncio.create_subprocess_exec(
@@ -137,6 +141,16 @@ class Supervisor:
             await asyncio.wait((self._watch,), timeout=patience_s)
             if self._watch.done():
                 return
+
+
+def _drop_unborn(data: Path) -> None:
+    """Remove databases whose making was cut off, which CometBFT would never open again.
+
+    Such a one has no CURRENT yet, by which a database of goleveldb begins, so nothing was ever written into it.
+    """
+    for database in data.glob("*.db"):
+        if all(_UNBORN.fullmatch(one.name) for one in database.iterdir()):
+            shutil.rmtree(database)
 
 
 async def _watched(process: asyncio.subprocess.Process, log: int) -> int:
