@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from salus.core.errors import UnavailableError
-from salus.core.ids import HOUR_MS, MINUTE_MS, Digest, Height
+from salus.core.ids import HOUR_MS, MINUTE_MS, Digest, Height, MemberId
 from salus.core.wire import Message
 from salus.core.wire import replace as changed
 from salus.keeper.keeper import ASK_AGE_MS_MAX
@@ -16,6 +16,7 @@ from salus.keeper.store import LOG
 from salus.sdk.errors import TooFewSeatsError
 from salus.sdk.patient_log import LogFault, PatientLog, read_log
 from salus.sdk.wallet import Wallet
+from tests.node.changing import dealt_again, seated
 from tests.node.stage import BTG, Stage, permit, stage
 
 pytestmark = pytest.mark.usefixtures("kept_on")
@@ -146,3 +147,52 @@ async def test_a_log_read_while_roots_become_final_accuses_nobody(tmp_path: Path
                 logs.append(await log_of(on, wallet))
             await tending
             assert [log.faults for log in logs] == [[]] * len(logs)
+
+
+async def moved_on(on: Stage) -> Wallet:
+    """Read by St. Luke's under four keepers; then Mercy has no seat, and everything is dealt to those who have."""
+    wallet = await read_by_st_luke(on)
+    await on.network.tend()
+    await seated(on, "st-luke", "lakeside", "northgate")
+    await dealt_again(on)
+    return wallet
+
+
+def kept_by(log: PatientLog, member: str) -> list[int]:
+    return [entry.number for entry in log.entries if (entry.where, entry.member) == (member, "st-luke")]
+
+
+async def test_a_keeper_that_left_still_tells_what_it_released(tmp_path: Path) -> None:
+    async with stage(tmp_path) as on:
+        wallet = await moved_on(on)
+        log = await log_of(on, wallet, by="st-luke")
+        assert kept_by(log, "mercy")
+        assert log.faults == []
+        wallet = await on.change(wallet, rules=())
+        await on.network.tend()
+        after = await log_of(on, wallet, by="st-luke")
+        assert kept_by(after, "mercy") == kept_by(log, "mercy")
+        assert after.faults == []
+
+
+async def test_a_keeper_that_left_tells_no_stranger_and_is_missed(tmp_path: Path) -> None:
+    async with stage(tmp_path) as on:
+        wallet = await moved_on(on)
+        other = await on.patient("st-luke")
+        await on.network.tend()
+        with pytest.raises(TooFewSeatsError):
+            await log_of(on, changed(wallet, seed=other.seed), by="st-luke")
+        on.network.switchboard.off_line.add(MemberId("mercy"))
+        assert LogFault(MemberId("mercy"), "absent") in (await log_of(on, wallet, by="st-luke")).faults
+
+
+async def test_a_keeper_that_left_before_a_patient_came_is_not_missed(tmp_path: Path) -> None:
+    async with stage(tmp_path) as on:
+        await moved_on(on)
+        late = await on.patient("st-luke", rules=(permit("lakeside"),))
+        await on.seal("st-luke", late, "b")
+        await on.view("lakeside", await on.clinician("lakeside"), late)
+        await on.network.tend()
+        log = await log_of(on, late, by="st-luke")
+        assert log.entries
+        assert log.faults == []

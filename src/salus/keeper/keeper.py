@@ -21,7 +21,7 @@ from salus.keeper.access_log import AccessLog, anchor
 from salus.keeper.answers import Answers, Permitted, padded
 from salus.keeper.deposits import Deposits
 from salus.keeper.epochs import Epochs
-from salus.keeper.errors import EnvelopeError, PersonError
+from salus.keeper.errors import EnvelopeError, NotSeatedError, PersonError
 from salus.keeper.messages import (
     Ask,
     Deposit,
@@ -40,7 +40,7 @@ from salus.keeper.messages import (
 )
 from salus.keeper.policies import Policies
 from salus.keeper.reconciling import Reconciling
-from salus.keeper.seats import own_seat
+from salus.keeper.seats import has_sat, own_place
 from salus.keeper.store import SubjectStore
 from salus.keeper.widenings import Widenings
 from salus.keeper.writers import Writers
@@ -143,22 +143,29 @@ class Keeper:
         return self.answers.permitted_now(request_id)
 
     async def tell_log(self, _sender: MemberId, asked: LogAsk) -> SealedLog:
-        """The log of a subject, for a device of the patient.
+        """The log of a subject, for a device of the patient; also once this member sits there no more.
+
+        Then the policy that was in force when it left says which devices are the patient's.
 
         Raises:
+            NotSeatedError: this member never sat in the committee.
             EnvelopeError: it does not open.
-            NotSeatedError: not a seat of this member.
             PersonError: the key is not one of the patient's devices, did not sign, or the asking is too old.
             RestoredError: entries may have been forgotten, and it is not known yet how many.
         """
-        own_seat(self._view.state, asked.committee, asked.seat, self._member)
+        if not has_sat(self._view.state, asked.committee, self._member):
+            raise NotSeatedError(seat=asked.seat)
         try:
             signed = decode(Signed, self._keys.opening.open(asked.sealed, info(self._view.chain, "log")))
             asking = decode(LogAsking, signed.body)
         except MalformedError:
             raise EnvelopeError(seat=asked.seat) from None
-        held = await self.policies.current(asking.subject)
-        is_device = held is not None and device_handle(held.policy, asking.key) is not None
+        if own_place(self._view.state, asked.committee, self._member) is None:
+            policy = self.policies.last(asking.subject)
+        else:
+            held = await self.policies.current(asking.subject)
+            policy = None if held is None else held.policy
+        is_device = policy is not None and device_handle(policy, asking.key) is not None
         is_recent = abs(self._clock() - asking.time) <= ASK_AGE_MS_MAX and asking.chain == self._view.chain
         if not is_device or not is_recent or not verify(asking.key, log_statement(signed.body), signed.signature):
             raise PersonError(reason="not a device of this patient")

@@ -67,6 +67,8 @@ _COMMITTED = POLICIES.update().values(good_until=0)
 _COMMITTED = _COMMITTED.where(
     POLICIES.c.cell == sa.bindparam("at_cell"), POLICIES.c.commitment == sa.bindparam("named")
 )
+_NEWEST = sa.select(POLICIES.c.commitment).where(POLICIES.c.cell == sa.bindparam("cell"), POLICIES.c.good_until == 0)
+_NEWEST = _NEWEST.order_by(POLICIES.c.version.desc()).limit(1)
 _CELL = sa.select(POLICIES.c.cell).where(POLICIES.c.tag == sa.bindparam("tag"))
 
 
@@ -197,6 +199,17 @@ class Policies:
                 break
             return Held(policy=policy, commitment=now.commitment, cell=now)
         raise PolicyMissingError(cell_id=cell_id)
+
+    def last(self, subject: SubjectId) -> PolicySet | None:
+        """The newest policy held here that was in force, of a subject whose committee this member left; none if none.
+
+        Nothing is decided by it: a keeper that left hears of no change any more.
+        """
+        cell_id = self._cell_of(self._store.tag(subject))
+        if cell_id is None:
+            return None
+        named = self._store.connection.execute(_NEWEST, {"cell": cell_id}).scalar()
+        return None if named is None else self._held(cell_id, bytes(named))
 
     async def fetch(self, cell_id: CellId) -> bool:
         """Fetch the version in force from another seat, if it is not held here and one has it; whether it is here."""

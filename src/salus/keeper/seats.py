@@ -7,7 +7,7 @@ the shares, and serves them until they are dealt again.
 from collections.abc import Iterator
 
 from salus.contracts.members.messages import Committee, SeatHolder
-from salus.contracts.members.reads import committee_of, former, member_of, seat_of
+from salus.contracts.members.reads import committee_at, committee_of, former, member_of, seat_of
 from salus.core.ids import CommitteeId, Epoch, MemberId, Seat
 from salus.keeper.errors import NotSeatedError
 from salus.state.state import State
@@ -27,6 +27,15 @@ def own_seat(
                 return committee
             break
     raise NotSeatedError(seat=seat)
+
+
+def has_sat(state: State, committee_id: CommitteeId, member: MemberId) -> bool:
+    """Whether this member sits in a committee, or sat in it at any epoch: its log may tell of the patients there."""
+    committee = committee_of(state, committee_id)
+    if committee is None:
+        return False
+    circles = (committee_at(state, committee_id, epoch) for epoch in range(committee.epoch, 0, -1))
+    return any(circle is not None and seat_of(circle, member) is not None for circle in circles)
 
 
 def own_place(state: State, committee_id: CommitteeId, member: MemberId) -> tuple[Epoch, Seat] | None:

@@ -75,5 +75,19 @@ def chairs_of(state: State, committee_id: CommitteeId, committee: Committee) -> 
     return Chairs(tuple(chairs.values()), tuple(circles), frozenset(new))
 
 
+def chairs_before(state: State, committee_id: CommitteeId, committee: Committee) -> tuple[Chair, ...]:
+    """Members that sat in a committee once, and sit there no more: each on the seat that it held last."""
+    chairs: dict[MemberId, Chair] = {}
+    here = {holder.member for holder in committee.seats}
+    for epoch in range(committee.epoch - 1, 0, -1):
+        before = committee_at(state, committee_id, epoch)
+        for seat, holder in enumerate(before.seats if before is not None else (), 1):
+            entry = member_of(state, holder.member)
+            if holder.member not in here and entry is not None:
+                chair = Chair(epoch, seat, holder.member, entry.keys.keeper, entry.keys.sealing)
+                chairs.setdefault(holder.member, chair)
+    return tuple(chairs.values())
+
+
 def _circle(committee: Committee) -> Circle:
     return Circle(len(committee.seats), frozenset(holder.member for holder in committee.seats))

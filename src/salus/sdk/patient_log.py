@@ -15,12 +15,13 @@ from salus.contracts.reads.messages import LogKind
 from salus.contracts.reads.reads import log_root_of
 from salus.core.errors import MalformedError, SalusError
 from salus.core.ids import NO_DIGEST, CommitteeId, Digest, MemberId, SubjectId, Unsigned
-from salus.core.transport import ask
+from salus.core.transport import PeerRefusalError, ask
 from salus.core.wire import Record, decode, encode
 from salus.crypto.hpke import OpeningKey, seal
 from salus.crypto.signatures import SigningKey
 from salus.keeper.access_log import RESTORED_KIND, ROOT_DUE_MS
 from salus.keeper.answers import unpadded
+from salus.keeper.errors import PersonError
 from salus.keeper.messages import (
     LogAsk,
     LogAsking,
@@ -32,6 +33,7 @@ from salus.keeper.messages import (
     log_entry_digest,
     log_statement,
 )
+from salus.sdk.chairs import chairs_before
 from salus.sdk.desk import OwnLogAsk
 from salus.sdk.errors import TooFewSeatsError
 from salus.sdk.gateway import Gateway, seats_of
@@ -68,15 +70,16 @@ class _Source:
     member: MemberId
     kind: LogKind
     request: Record
+    has_left: bool = False  # It sits in the committee no more, and may never have heard of this patient.
 
 
 async def read_log(
     gateway: Gateway, subject: SubjectId, committee_id: CommitteeId, writers: Sequence[MemberId], device: SigningKey
 ) -> PatientLog:
-    """Ask every keeper of the committee and every writer for the subject's log.
+    """Ask every keeper of the committee, every one that sat there before, and every writer for the subject's log.
 
     Raises:
-        TooFewSeatsError: nobody answered.
+        TooFewSeatsError: no keeper of now and no writer answered.
     """
     reply_key = OpeningKey(os.urandom(32))
     asking = LogAsking(
@@ -102,7 +105,7 @@ async def read_log(
         entries += own
         anchored += covered
         faults += [LogFault(source.member, fault) for fault in what]
-    if all(one is None for one in told):
+    if all(one is None or source.has_left for source, one in zip(sources, told, strict=True)):
         raise TooFewSeatsError(answered=0, needed=1)
     return PatientLog(
         entries=sorted(entries, key=lambda entry: (entry.time, entry.where)), faults=faults, anchored=anchored
@@ -111,10 +114,14 @@ async def read_log(
 
 def _sources(gateway: Gateway, committee_id: CommitteeId, writers: Sequence[MemberId], signed: bytes) -> list[_Source]:
     named = info(gateway.chain, "log")
+    committee = gateway.committee(committee_id)
     sources = [
         _Source(holder.member, LogKind.KEEPER, LogAsk(committee_id, seat, seal(holder.sealing, signed, named)))
-        for seat, holder in seats_of(gateway.committee(committee_id))
+        for seat, holder in seats_of(committee)
     ]
+    for chair in chairs_before(gateway.view.state, committee_id, committee):
+        asked = LogAsk(committee_id, chair.seat, seal(chair.sealing, signed, named))
+        sources.append(_Source(chair.member, LogKind.KEEPER, asked, has_left=True))
     for writer in writers:
         member = member_of(gateway.view.state, writer)
         if member is not None:
@@ -123,9 +130,12 @@ def _sources(gateway: Gateway, committee_id: CommitteeId, writers: Sequence[Memb
 
 
 async def _settled(gateway: Gateway, source: _Source, reply_key: OpeningKey) -> _Checked | None:
-    """What a log tells, asked again where a root may have become final meanwhile: here, or there, a moment later."""
+    """What a log tells, if it answers; asked again where a root may have become final meanwhile, here or there."""
     for left in reversed(range(ROUNDS_MAX)):
-        told = await _told(gateway, source, reply_key)
+        try:
+            told = await _told(gateway, source, reply_key)
+        except PeerRefusalError as error:
+            return ([], 0, []) if source.has_left and error.said == PersonError.code else None
         checked = None if told is None else _checked(gateway, source, told)
         if checked is None or not left or not _MAY_SETTLE & set(checked[2]):
             break
@@ -137,6 +147,8 @@ async def _told(gateway: Gateway, source: _Source, reply_key: OpeningKey) -> Log
     try:
         sealed = await ask(gateway.transport, source.member, source.request, SealedLog)
         return decode(LogTold, unpadded(reply_key.open(sealed.sealed, info(gateway.chain, "log answer"))))
+    except PeerRefusalError:
+        raise
     except SalusError:
         return None
 
