@@ -1,85 +1,27 @@
 """A keeper whose store is older than the ledger: it serves nothing until it has caught up, and nothing that is over."""
 
-import shutil
-import sqlite3
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
 from pathlib import Path
+from shutil import rmtree
 
 import pytest
 import sqlalchemy as sa
 
+from salus.contracts.cells.reads import cell_of
 from salus.contracts.reads.messages import LogKind
 from salus.contracts.reads.reads import log_root_of
 from salus.core.errors import UnavailableError
 from salus.core.ids import MINUTE_MS, MemberId
 from salus.core.wire import decode, replace
 from salus.keeper.errors import RestoredError
-from salus.keeper.formats import RECONCILED
 from salus.keeper.messages import LogEntry
 from salus.keeper.reconciling import PATIENCE_MS, BatchesLost
-from salus.keeper.store import HOLDINGS, LOG
+from salus.keeper.store import HOLDINGS
 from salus.sdk import consent
 from salus.sdk.author_store import Stage as PlanStage
-from salus.sdk.patient_log import LogFault, PatientLog, read_log
-from salus.sdk.views import View
-from salus.sdk.wallet import Wallet
+from salus.sdk.patient_log import LogFault
+from tests.keeper.coming_back import LOST, again, count, log_of, named, numbers, put_back, taken
 from tests.node.changing import seated
-from tests.node.stage import BTG, Clock, Stage, data_of, deny, documents, permit, shown, stage
-
-LOST = MemberId("northgate")
-FILES = ("keeper.db", "gateway.db")
-
-
-def taken(folder: Path, name: str = LOST) -> Path:
-    """A member's databases as a backup takes them while it runs, marked as a restore marks them."""
-    to = folder / f"backup-of-{name}"
-    to.mkdir()
-    for file in FILES:
-        source = folder / "members" / name / file
-        with closing(sqlite3.connect(source)) as disk, closing(sqlite3.connect(to / file)) as copy:
-            disk.backup(copy)
-            copy.execute("UPDATE meta SET value = x'' WHERE name = ?", (RECONCILED,))
-            copy.commit()
-    return to
-
-
-def put_back(folder: Path, backup: Path | None, name: str = LOST, files: tuple[str, ...] = FILES) -> None:
-    """Older databases in the place of the newer, or none at all."""
-    member = folder / "members" / name
-    for file in files:
-        for path in (file, f"{file}-wal", f"{file}-shm"):
-            (member / path).unlink(missing_ok=True)
-        if backup is not None:
-            shutil.copy(backup / file, member / file)
-
-
-@asynccontextmanager
-async def again(folder: Path, clock: Clock) -> AsyncIterator[Stage]:
-    """The network after a stop; one block is made, so that everybody's view is fresh."""
-    async with stage(folder, clock=clock) as on:
-        await on.clinician("mercy")
-        await on.settled()
-        yield on
-
-
-async def log_of(on: Stage, wallet: Wallet) -> PatientLog:
-    writers = [writer.member for writer in wallet.writers]
-    return await read_log(on["mercy"].gateway, wallet.subject, wallet.committee, writers, wallet.device_key())
-
-
-def named(view: View) -> set[str]:
-    return {one.member for one in (*view.accusations, *view.notices) if one.what != "missing_blob"}
-
-
-def count(on: Stage, table: sa.Table, name: str = LOST) -> int:
-    query = sa.select(sa.func.count()).select_from(table)
-    return int(on[name].keeping._store.connection.execute(query).scalar_one())
-
-
-def numbers(on: Stage, name: str = LOST) -> list[int]:
-    query = sa.select(LOG.c.number).order_by(LOG.c.number)
-    return list(on[name].keeping._store.connection.execute(query).scalars())
+from tests.node.stage import BTG, data_of, deny, documents, permit, shown, stage
 
 
 async def test_before_it_has_caught_up_it_answers_nobody_not_even_in_an_emergency(tmp_path: Path) -> None:
@@ -139,6 +81,9 @@ async def test_a_backup_from_before_a_revocation_serves_nothing_under_the_old_po
         reader = await on.clinician("st-luke")
         assert shown(await on.view("st-luke", reader, wallet)) == []
         await on[LOST].reconcile()
+        cell = cell_of(on.network.ledger.state, wallet.cell)
+        assert cell is not None
+        assert on[LOST].keeper.policies.holds(wallet.cell, cell.commitment), "Before anybody asks."
         view = await on.view("st-luke", reader, wallet)
         assert (shown(view), view.absent) == ([], ())
         entries = [decode(LogEntry, data) for data in on[LOST].keeper.log.entries(wallet.subject)]
@@ -224,11 +169,7 @@ async def test_a_database_put_back_by_hand_is_found_out_by_the_root_on_the_ledge
     async with stage(tmp_path) as on:
         wallet = await on.patient("mercy", rules=(permit("st-luke"),))
         await on.seal("mercy", wallet, "a")
-        backup = taken(tmp_path)
-        for file in FILES:  # By hand: nothing marks it.
-            with closing(sqlite3.connect(backup / file)) as copy:
-                copy.execute("UPDATE meta SET value = x'01' WHERE name = ?", (RECONCILED,))
-                copy.commit()
+        backup = taken(tmp_path, is_marked=False)  # By hand.
         await on.view("st-luke", await on.clinician("st-luke"), wallet)
         await on.network.tend()
         clock = on.clock
@@ -285,6 +226,25 @@ async def test_an_author_that_stays_away_is_waited_for_an_hour(tmp_path: Path) -
         assert await on[LOST].reconcile()
 
 
+async def test_put_back_from_a_backup_taken_while_it_waited_it_waits_a_whole_hour_again(tmp_path: Path) -> None:
+    async with stage(tmp_path) as on:
+        wallet = await on.patient("mercy", "st-luke", rules=(permit("st-luke"),))
+        backup = taken(tmp_path)
+        await on.seal("mercy", wallet, "a")
+        clock = on.clock
+    put_back(tmp_path, backup)
+    rmtree(backup)
+    async with again(tmp_path, clock) as on:
+        on.network.switchboard.off_line.add(MemberId("mercy"))
+        assert not await on[LOST].reconcile()
+        backup = taken(tmp_path)
+    clock.now += PATIENCE_MS + MINUTE_MS
+    put_back(tmp_path, backup)
+    async with again(tmp_path, clock) as on:
+        on.network.switchboard.off_line.add(MemberId("mercy"))
+        assert not await on[LOST].reconcile()
+
+
 async def test_a_batch_that_its_author_has_lost_too_is_not_waited_for(tmp_path: Path) -> None:
     async with stage(tmp_path) as on:
         wallet = await on.patient("mercy", rules=(permit("st-luke"),))
@@ -334,43 +294,6 @@ async def test_with_an_old_view_it_neither_serves_nor_decides_that_it_has_caught
         await on.clinician("mercy")
         await on.settled()
         assert await on[LOST].reconcile()
-
-
-@pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("point", ["log.jump", "log.leaving", "log.anchored", "store.reconciled"])
-async def test_a_crash_on_the_way_back_is_gone_on_from(tmp_path: Path, point: str, when: str) -> None:
-    class Once:
-        armed = False
-
-        def hit(self, at: str) -> None:
-            if self.armed and at == f"{point}:{when}":
-                self.armed = False
-                raise OSError
-
-    async with stage(tmp_path) as on:
-        wallet = await on.patient("mercy", rules=(permit("st-luke"),))
-        await on.seal("mercy", wallet, "a")
-        await on.view("st-luke", await on.clinician("st-luke"), wallet)
-        await on.network.tend()
-        backup = taken(tmp_path)
-        await on.view("st-luke", await on.clinician("st-luke"), wallet)
-        used, clock = numbers(on), on.clock
-    put_back(tmp_path, backup)
-    faults = Once()
-    async with stage(tmp_path, clock=clock, faults=faults) as on:
-        await on.clinician("mercy")
-        await on.settled()
-        faults.armed = True
-        with pytest.raises(OSError):
-            await on[LOST].reconcile()
-        assert not faults.armed
-    async with again(tmp_path, clock) as on:
-        assert await on[LOST].reconcile()
-        await on.view("st-luke", await on.clinician("st-luke"), wallet)
-        assert min(set(numbers(on)) - set(used)) > max(used)
-        assert on[LOST].keeper.log.broken_chains() == []
-        await on.network.tend()
-        assert {fault.what for fault in (await log_of(on, wallet)).faults} == {"restored"}
 
 
 async def test_a_gateway_put_back_uses_own_records_only_once_its_log_goes_on_above(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from salus.contracts.members.reads import dealt_at
 from salus.core.ids import MemberId
 from salus.machine.invariants import invariants
-from tests.keeper.test_reconciling import again, put_back, taken
+from tests.keeper.coming_back import again, put_back, taken
 from tests.node.changing import assert_whole, dealt_again, in_force, joined, seated, share_roots
 from tests.node.stage import HOSPITALS, Clock, permit, shown, stage
 

@@ -18,6 +18,7 @@ from salus.core.errors import IntegrityError
 FORMAT = 3
 FORMAT_NAME = "format"
 RECONCILED = "reconciled"
+RECONCILING_SINCE = "reconciling_since"  # When its holder first waited for what it lacks; empty once that is over.
 YES = b"\1"
 
 Step = Callable[[Connection], None]

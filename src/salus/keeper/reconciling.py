@@ -37,6 +37,7 @@ from salus.core.wire import Record
 from salus.keeper.access_log import AccessLog, go_on
 from salus.keeper.erasing import erase
 from salus.keeper.errors import RestoredError
+from salus.keeper.formats import RECONCILING_SINCE
 from salus.keeper.policies import Policies
 from salus.keeper.seats import seats_of
 from salus.keeper.store import BATCHES, LOG, POLICIES, SubjectStore
@@ -48,7 +49,6 @@ PATIENCE_MS = HOUR_MS  # How long an author that is away holds a keeper up.
 NAMED_MAX = 1024  # Batches in one message.
 LOOKED_AT_MAX = 4096  # Batches of the ledger that are looked through at once; more of them, in turns.
 _AT_ONCE = 256
-_SINCE = "reconciling_since"
 _SETTLED = "reconciled_at"  # The height up to which it is known what is missing here, and that nobody deals it again.
 
 T = TypeVar("T")
@@ -142,10 +142,8 @@ class Reconciling:
                 return False
             await go_on(self._log, LogKind.KEEPER, self._view, sponsor)
             self._root_seen = -1
-            self._store.set_reconciled(True)
-            with self._store.commit("keeper.caught_up"):
-                self._store.set_meta(_SINCE, b"")
-                self._store.set_meta(_SETTLED, height.to_bytes(8, "big"))
+            settled = (_SETTLED, height.to_bytes(8, "big"))
+            self._store.set_reconciled(True, settled, (RECONCILING_SINCE, b""))
         return self.is_done()
 
     # Whether the store is older than the ledger.
@@ -254,10 +252,10 @@ class Reconciling:
 
     def _has_waited(self) -> bool:
         """Whether it is an hour of block time since something was found missing."""
-        since = int.from_bytes(self._store.meta(_SINCE) or b"", "big")
+        since = int.from_bytes(self._store.meta(RECONCILING_SINCE) or b"", "big")
         if since == 0:
             with self._store.commit("keeper.reconciling"):
-                self._store.set_meta(_SINCE, self._view.time.to_bytes(8, "big"))
+                self._store.set_meta(RECONCILING_SINCE, self._view.time.to_bytes(8, "big"))
         return since > 0 and self._view.time - since >= PATIENCE_MS
 
 

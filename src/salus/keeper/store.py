@@ -190,10 +190,12 @@ class SubjectStore:
         """Whether its holder may serve from it: not so where it is new, or a copy that was put back."""
         return self._is_reconciled
 
-    def set_reconciled(self, value: bool) -> None:
-        """Note whether its holder may serve from it; durable on return."""
+    def set_reconciled(self, value: bool, *noted: tuple[str, bytes]) -> None:
+        """Note whether its holder may serve from it, and what else that settles; durable on return, all at once."""
         with self.commit("store.reconciled"):
             self.set_meta(RECONCILED, YES if value else b"")
+            for name, said in noted:
+                self.set_meta(name, said)
         self._is_reconciled = value
 
     def tag(self, subject: SubjectId) -> bytes:

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from salus.core.errors import RefusalError
 from salus.engines.lmdb_store import LmdbStore
-from salus.keeper.formats import RECONCILED
+from salus.keeper.formats import RECONCILED, RECONCILING_SINCE
 from salus.keeper.store import META, DiskError, reported, sqlite_engine
 
 ROWS_AT_ONCE = 1_000
@@ -39,10 +39,11 @@ def copy_sqlite(source: Path, to: Path) -> None:
 
 
 def forget_reconciled(path: Path) -> None:
-    """Let a copy of a keeper's or gateway's database not say that it is as new as the ledger."""
+    """Let a copy of a keeper's or gateway's database not say that it is as new as the ledger, nor since when it waits
+    to be so."""
     engine = sqlite_engine(path)
     with reported(), engine.begin() as connection:
-        connection.execute(META.update().where(META.c.name == RECONCILED).values(value=b""))
+        connection.execute(META.update().where(META.c.name.in_([RECONCILED, RECONCILING_SINCE])).values(value=b""))
     engine.dispose()
 
 
