@@ -10,7 +10,7 @@ import fcntl
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from weakref import WeakSet
 
@@ -247,6 +247,34 @@ class LmdbStore:
                     raise StoreUnavailableError  # Whoever founds it has made the file and not committed yet.
                 _check_format(transaction.get(_FORMAT_KEY), self._form)
             return self._environment.open_db(b"data", create=False)  # A handle that outlives a transaction.
+
+
+class OpenWrite:
+    """`LmdbStore.write()` from one call to another, until it is kept or abandoned: once, and for good."""
+
+    def __init__(self, store: LmdbStore) -> None:
+        self._writing: AbstractContextManager[object] | None = store.write()
+        self._writing.__enter__()
+
+    def keep(self) -> None:
+        """All of it is durable on return.
+
+        Raises:
+            DiskFullError, StoreUnavailableError: as `LmdbStore.write`; nothing of it is kept.
+        """
+        writing, self._writing = self._writing, None
+        assert writing is not None
+        writing.__exit__(None, None, None)
+
+    def abandon(self) -> None:
+        """Leave nothing of it. Harmless once it has ended."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.__exit__(_AbandonedError, _AbandonedError(), None)
+
+
+class _AbandonedError(Exception):
+    """Rolls an open transaction back."""
 
 
 class Committed:

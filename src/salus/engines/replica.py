@@ -7,7 +7,7 @@ fsync. Otherwise it is `abandoned` and leaves nothing. What lies where in the st
 
 import gc
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 
 from salus.contracts.members.messages import Genesis
 from salus.contracts.members.reads import validators
@@ -26,7 +26,7 @@ from salus.engines.layout import (
     place_of,
 )
 from salus.engines.ledger_copy import BrokenBlockError, LedgerCopy, NotFoundError, OtherNetworkError
-from salus.engines.lmdb_store import LmdbStore
+from salus.engines.lmdb_store import LmdbStore, OpenWrite
 from salus.engines.receipts import (
     Handover,
     Receipt,
@@ -68,7 +68,7 @@ class Replica(LedgerCopy):
         self._machine = machine
         self._faults = faults
         self._untold: list[StoredBlock] = []
-        self._open: AbstractContextManager[object] | None = None
+        self._open: OpenWrite | None = None  # While a block is prepared.
         self._next_validators: tuple[Validator, ...] = ()  # After the prepared block.
         self._prepared: tuple[Block, tuple[Result, ...], Header] | None = None
         self._newest = self._start()
@@ -135,9 +135,7 @@ class Replica(LedgerCopy):
         """
         if block.height != self.height + 1 or block.previous != header_id(self._newest):
             raise IntegrityError(reason="not the next block", height=block.height, newest=self.height)
-        opened = self._store.write()
-        opened.__enter__()
-        self._open = opened
+        self._open = OpenWrite(self._store)
         try:
             with no_cyclic_collector():
                 state = State(self._store)
@@ -161,6 +159,7 @@ class Replica(LedgerCopy):
         Raises:
             DivergedError: this member computed another header; nothing is kept.
         """
+        assert self._open is not None
         assert self._prepared is not None
         block, results, own = self._prepared
         if own != header:
@@ -172,10 +171,11 @@ class Replica(LedgerCopy):
             if self._next_validators != self._validators:
                 hand_over(self._store, header.height, self._next_validators)
             self._faults.hit(f"ledger.{self.member}.block:before")
-            self._close_write(None)
+            self._open.keep()
         except BaseException:
             self.abandon()
             raise
+        self._open = self._prepared = None
         self._newest, self._validators = header, self._next_validators
         self._untold.append(stored)
         self._faults.hit(f"ledger.{self.member}.block:after")
@@ -207,7 +207,9 @@ class Replica(LedgerCopy):
 
     def abandon(self) -> None:
         """Forget the prepared block, if there is one."""
-        self._close_write(_Abandoned())
+        if self._open is not None:
+            self._open.abandon()
+        self._open = self._prepared = None
 
     def receipt(self, tx_id: Digest) -> Receipt:
         """The proof of a final transaction: of its acceptance, or else of its last refusal.
@@ -254,18 +256,6 @@ class Replica(LedgerCopy):
         unchanged = header.validators == self._newest.validators
         return self._validators if unchanged else named(validators(state))
 
-    def _close_write(self, error: BaseException | None) -> None:
-        opened, self._open, self._prepared = self._open, None, None
-        if opened is None:
-            return
-        if error is None:
-            opened.__exit__(None, None, None)
-            return
-        try:
-            opened.__exit__(type(error), error, None)
-        except _Abandoned:
-            return
-
 
 def genesis_header(genesis: Genesis, app_hash: Digest) -> Header:
     """The header that the first block follows; nobody signs it, the genesis file says it all."""
@@ -278,10 +268,6 @@ def genesis_header(genesis: Genesis, app_hash: Digest) -> Header:
         app_hash=app_hash,
         validators=validators_digest_of(validators_of(genesis)),
     )
-
-
-class _Abandoned(Exception):
-    """Rolls a write transaction back."""
 
 
 @contextmanager

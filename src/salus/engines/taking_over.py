@@ -6,7 +6,6 @@ transaction: until then the store holds what it held before.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from typing import Final
 
 from salus.core.clock import Clock
@@ -14,6 +13,7 @@ from salus.core.errors import MalformedError
 from salus.core.ids import MINUTE_MS, Digest, Height
 from salus.core.wire import decode, encode
 from salus.engines.layout import BASE_KEY, BLOCKS_PREFIX, HANDOVERS_PREFIX, INDEX_PREFIX, NEWEST_KEY
+from salus.engines.lmdb_store import OpenWrite
 from salus.engines.replica import Replica, no_cyclic_collector
 from salus.engines.snapshots import Piece, SnapshotError, header_in
 from salus.machine.block import Header
@@ -40,8 +40,7 @@ class TakingOver:
         self._app_hash = app_hash
         self._last_key = b""
         self._header: Header | None = None
-        self._open: AbstractContextManager[object] | None = self._store.write()
-        self._open.__enter__()
+        self._open = OpenWrite(self._store)
         for prefix in (VALUES_PREFIX, PAGES_PREFIX, BLOCKS_PREFIX, HANDOVERS_PREFIX, INDEX_PREFIX):
             for key in [key for key, _ in self._store.scan(prefix)]:  # What the genesis founded: little.
                 self._store.delete(key)
@@ -65,7 +64,7 @@ class TakingOver:
 
     def abandon(self) -> None:
         """Forget what was taken over so far. Harmless once all is."""
-        self._close(_AbandonedError())
+        self._open.abandon()
 
     def _take(self, piece: Piece) -> None:
         if (piece.head is not None) is not (self.next == 0):
@@ -97,23 +96,11 @@ class TakingOver:
             raise self._wrong("its values do not have the verified root")
         self._store.put(NEWEST_KEY, encode(self._header))
         self._store.put(BASE_KEY, encode(self._header))
-        self._close(None)
+        self._open.keep()
         self._replica.reload()
 
     def _wrong(self, reason: str) -> SnapshotError:
         return SnapshotError(reason=reason, height=self._height, piece=self.next)
-
-    def _close(self, error: BaseException | None) -> None:
-        opened, self._open = self._open, None
-        if opened is None:
-            return
-        if error is None:
-            opened.__exit__(None, None, None)
-            return
-        try:
-            opened.__exit__(type(error), error, None)
-        except _AbandonedError:
-            return
 
 
 class _Everything(Mapping[bytes, bytes | None]):
@@ -136,7 +123,3 @@ class _Everything(Mapping[bytes, bytes | None]):
 
     def items(self) -> Iterator[tuple[bytes, bytes | None]]:  # type: ignore[override]
         return self._values.scan(b"")
-
-
-class _AbandonedError(Exception):
-    """Rolls a write transaction back."""
