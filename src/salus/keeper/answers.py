@@ -72,10 +72,9 @@ from salus.keeper.persons import Deciders, Persons
 from salus.keeper.policies import Held, Policies
 from salus.keeper.releasing import Candidate, Found, asked_for, content, indices, keep_only_with_current
 from salus.keeper.seats import own_seat
-from salus.machine.view import View
+from salus.machine.view import View, is_fresh
 from salus.state.state import State
 
-FRESH_MS = MINUTE_MS  # The oldest view of the ledger from which anything is released.
 READS_PER_DAY = 2_000  # Of one person.
 ASKS_PER_MINUTE = 6_000  # Of one member.
 WAIT_FOR_HEIGHT_S = 2.0
@@ -246,7 +245,7 @@ class Answers:
 
     def _check_fresh(self) -> None:
         """Too old, or so far ahead that one of the two clocks is wrong: neither decides who may read."""
-        if abs(self._clock() - self._view.time) > FRESH_MS:
+        if not is_fresh(self._view, self._clock()):
             raise StaleError(height=self._view.height)
 
     def _standing(self, sender: MemberId, opening: Opening) -> OpenRequest:

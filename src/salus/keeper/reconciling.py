@@ -31,7 +31,7 @@ from salus.contracts.records.reads import dealing_of
 from salus.contracts.records.tables import BATCHES as LEDGER_BATCHES
 from salus.core.clock import Clock
 from salus.core.errors import SalusError
-from salus.core.ids import HOUR_MS, MINUTE_MS, BatchId, CellId, CommitteeId, Epoch, MemberId, Seat
+from salus.core.ids import HOUR_MS, BatchId, CellId, CommitteeId, Epoch, MemberId, Seat
 from salus.core.transport import Transport, ask
 from salus.core.wire import Record
 from salus.keeper.access_log import AccessLog, go_on
@@ -42,9 +42,8 @@ from salus.keeper.policies import Policies
 from salus.keeper.seats import seats_of
 from salus.keeper.store import BATCHES, LOG, POLICIES, SubjectStore
 from salus.machine.sponsor import Sponsor
-from salus.machine.view import View
+from salus.machine.view import View, is_fresh
 
-FRESH_MS = MINUTE_MS
 PATIENCE_MS = HOUR_MS  # How long an author that is away holds a keeper up.
 NAMED_MAX = 1024  # Batches in one message.
 LOOKED_AT_MAX = 4096  # Batches of the ledger that are looked through at once; more of them, in turns.
@@ -182,7 +181,7 @@ class Reconciling:
         )
 
     def _is_fresh(self) -> bool:
-        return abs(self._clock() - self._view.time) <= FRESH_MS
+        return is_fresh(self._view, self._clock())
 
     # Erasure and policies.
 

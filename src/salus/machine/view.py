@@ -1,11 +1,13 @@
 """What a keeper, a gateway or a page sees of the ledger: a member's own final state, and how fresh it is."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
-from salus.core.ids import ChainId, Height, MemberId, TimeMs
+from salus.core.ids import MINUTE_MS, ChainId, Height, MemberId, TimeMs
 from salus.core.wire import Message
 from salus.state.state import State
+
+FRESH_MS: Final = MINUTE_MS  # The oldest view from which anything is released.
 
 
 class View(Protocol):
@@ -36,3 +38,8 @@ class View(Protocol):
         Raises:
             UnavailableError: that block is not here.
         """
+
+
+def is_fresh(view: View, now: TimeMs) -> bool:
+    """Whether a view is new enough to decide by, as its holder's clock has it."""
+    return abs(now - view.time) <= FRESH_MS

@@ -28,14 +28,13 @@ from salus.keeper.break_glass import BREAK_GLASS, BREAK_GLASS_MS_MAX, EMERGENCY_
 from salus.keeper.errors import BreakGlassError
 from salus.keeper.messages import LogEntry, Person
 from salus.keeper.persons import Deciders, Persons
+from salus.machine.view import is_fresh
 from salus.sdk.author_store import AuthorStore
 from salus.sdk.drafting import OwnEntry
 from salus.sdk.errors import NoSuchSubjectError, OldPolicyError
 from salus.sdk.gateway import Gateway
 from salus.sdk.views import Gap, Opened
 from salus.vault.vault import BlobStore
-
-FRESH_MS = MINUTE_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,7 +271,7 @@ class OwnRecords:
         self._log.append(opening.subject, person, fill)
 
     def _is_fresh(self) -> bool:
-        return abs(self._gateway.clock() - self._gateway.view.time) <= FRESH_MS
+        return is_fresh(self._gateway.view, self._gateway.clock())
 
 
 def _is_asked_for(one: _Candidate, selection: Selection) -> bool:

@@ -17,9 +17,10 @@ from salus.core.errors import UnavailableError
 from salus.core.ids import BatchId, CellId, Digest, Height, MemberId, TimeMs
 from salus.core.wire import replace as changed
 from salus.crypto.hpke import OpeningKey
+from salus.machine.view import is_fresh
 from salus.sdk.desk import Desk
 from salus.sdk.gateway import Gateway, new_id, new_secret
-from salus.sdk.own import FRESH_MS, OwnRecords, OwnView
+from salus.sdk.own import OwnRecords, OwnView
 from salus.sdk.reader import BREAK_GLASS_MS, OpenRead, Reader, Wanted, open_read, second_person
 from salus.sdk.views import View
 
@@ -170,7 +171,7 @@ class UnifiedRead:
             and self._open is not None
             and self._cell is not None
             and now < self._open.expires
-            and abs(now - self._gateway.view.time) <= FRESH_MS
+            and is_fresh(self._gateway.view, now)
             and (self._until is None or max(now, self._gateway.view.time) < self._until)
             and self._commitment() == self._policy
             and (credential is None or is_active(self._gateway.view.state, credential, now))

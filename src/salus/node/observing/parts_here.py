@@ -14,9 +14,10 @@ from itertools import chain
 from pathlib import Path
 
 from salus.core.clock import Clock
-from salus.core.ids import MINUTE_MS, MemberId
+from salus.core.ids import MemberId
 from salus.engines.cometbft.unit import ENGINE_FOLDER, LEDGER_FOLDER, LedgerUnit
 from salus.engines.engine import Ledger
+from salus.machine.view import is_fresh
 from salus.node.attached import Attached
 from salus.node.gateway_side import GatewaySide
 from salus.node.gateways import Gateways
@@ -41,7 +42,6 @@ from salus.node.observing.judging import OUTBOX_S_MAX
 from salus.node.observing.operating import EngineWord, Named, Operating
 from salus.node.observing.watching import WatchedEngine
 
-FRESH_MS = MINUTE_MS  # As keepers have it: an older view releases nothing.
 SIZES_EVERY_S = 60.0
 STORES = {  # What lies in a member's folder, by whose it is. Stores elsewhere are watched where they are.
     "ledger": (LEDGER_FOLDER, ENGINE_FOLDER),
@@ -172,7 +172,7 @@ def _of_word(member: MemberId, word: EngineWord) -> Iterator[Named]:
 
 def _of_keeper_side(side: KeeperSide, ledger: Ledger, clock: Clock) -> Iterator[Named]:
     own = (side.name, "keeper")
-    yield own, "view_fresh", lambda: abs(clock() - ledger.time) <= FRESH_MS
+    yield own, "view_fresh", lambda: is_fresh(ledger, clock())
     yield own, "store_open", lambda: side.is_store_open
     yield own, "reconciled", lambda: side.is_reconciled
     yield own, "log_anchored", lambda: not side.keeper.log.is_overdue
@@ -180,7 +180,7 @@ def _of_keeper_side(side: KeeperSide, ledger: Ledger, clock: Clock) -> Iterator[
 
 def _of_gateway_side(side: GatewaySide, clock: Clock) -> Iterator[Named]:
     own = (side.name, "gateway")
-    yield own, "view_fresh", lambda: abs(clock() - side.ledger.time) <= FRESH_MS
+    yield own, "view_fresh", lambda: is_fresh(side.ledger, clock())
     yield own, "outbox_moves", lambda: outbox_age_s(side, clock) < OUTBOX_S_MAX
     yield own, "reconciled", lambda: side.is_reconciled
 
