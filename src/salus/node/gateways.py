@@ -24,7 +24,7 @@ from salus.node.http.places import Part
 from salus.node.http.server import Server
 from salus.node.observing.logs import say_error
 from salus.node.settings import Settings
-from salus.node.tending import Tended
+from salus.node.tending import Housekeeping, Tended
 from salus.sdk.hands import Hands
 
 LOCK_FILE = "gateway.lock"
@@ -47,7 +47,7 @@ class Gateways:
         self._attached: list[Attached] = []
         self._members: dict[MemberId, GatewaySide] = {}
         self._servers: list[Server] = []
-        self._tending: asyncio.Task[None] | None = None
+        self._housekeeping = Housekeeping(self.tend)
         self._lock: IO[bytes] | None = None
         self._departed: DepartedError | None = None  # The last one that went.
 
@@ -96,19 +96,11 @@ class Gateways:
             self._attached.append(attached)
             side = self._members[name] = attached.gateway_side(self.hands)
             self._servers.append(await attached.serve(side, attached.site.gateway))
-        for side in self.members:
-            try:
-                await side.author.resume()
-            except SalusError:
-                continue  # Too few members are up: it goes on with the next round.
-        if self.settings.tend_every_s is not None:
-            self._tending = asyncio.create_task(self._tend_for_ever(self.settings.tend_every_s))
+        await self._housekeeping.begin((side.author for side in self.members), self.settings.tend_every_s)
 
     async def stop(self) -> None:
         """Stop in order: housekeeping, doors, stores, wire. Stopping twice is harmless."""
-        if self._tending is not None:
-            self._tending.cancel()
-            await asyncio.gather(self._tending, return_exceptions=True)
+        await self._housekeeping.end()
         await asyncio.gather(*(server.stop() for server in self._servers))
         for side in self.members:
             side.close()
@@ -163,11 +155,6 @@ class Gateways:
 
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
-
-    async def _tend_for_ever(self, every_s: float) -> None:
-        while True:
-            await asyncio.sleep(every_s)
-            await self.tend()
 
 
 def lock(path: Path) -> IO[bytes]:

@@ -37,7 +37,7 @@ from salus.node.member import Member
 from salus.node.observing.logs import say, say_error
 from salus.node.observing.watching import SplitDoor, WatchedEngine, WatchedTransport
 from salus.node.settings import Settings
-from salus.node.tending import Tended
+from salus.node.tending import Housekeeping, Tended
 from salus.sdk.hands import Hands
 from salus.state.state import State
 
@@ -79,7 +79,7 @@ class Network:
             for replica in self._replicas.values():
                 replica.close()
             raise
-        self._tending: asyncio.Task[None] | None = None
+        self._housekeeping = Housekeeping(self.tend)
         self._collector = CalmCollector()
 
     def _open_replicas(self) -> None:
@@ -206,19 +206,11 @@ class Network:
         """Catch up, make blocks, finish what a crash left unfinished, and keep tending."""
         await self.engine.start()
         self._collector.begin()
-        for member in self.members:
-            try:
-                await member.author.resume()
-            except SalusError:
-                continue  # Too few members are up: it goes on with the next round.
-        if self.settings.tend_every_s is not None:
-            self._tending = asyncio.create_task(self._tend_for_ever(self.settings.tend_every_s))
+        await self._housekeeping.begin((member.author for member in self.members), self.settings.tend_every_s)
 
     async def stop(self) -> None:
         """Stop in order: housekeeping, engine, stores."""
-        if self._tending is not None:
-            self._tending.cancel()
-            await asyncio.gather(self._tending, return_exceptions=True)
+        await self._housekeeping.end()
         await self.engine.stop()
         self.close()
 
@@ -261,8 +253,3 @@ class Network:
 
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
-
-    async def _tend_for_ever(self, every_s: float) -> None:
-        while True:
-            await asyncio.sleep(every_s)
-            await self.tend()
