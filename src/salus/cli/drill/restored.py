@@ -25,10 +25,7 @@ _RECONCILING = "salus.keeper.reconciling.Reconciling"
 @attack("old keeper put back", guard=f"{_RECONCILING}.is_done", harmful=True)
 async def old_keeper_put_back(world: World) -> Outcome:
     """An operator copies an old database back by hand and says nothing: it answers nobody before it has caught up."""
-    await world.allow(world.a, permit("st-luke"))
-    backup = _backup(world)
-    await world.read(READER, world.a)
-    await world.network.tend()
+    backup = await _backup_before_a_use(world)
     async with _put_back(world, backup):
         before = await world.read(READER, world.a)
         must(bool(before.records), "the other seats serve the reader")
@@ -61,10 +58,7 @@ async def restored_before_revocation(world: World) -> Outcome:
 @attack("restored keeper store before an erasure", guard=f"{_RECONCILING}._drop_closed", harmful=True)
 async def restored_before_erasure(world: World) -> Outcome:
     """An operator puts a database back that still has the shares of a patient whose cell was closed meanwhile."""
-    await world.allow(world.a, permit("st-luke"))
-    backup = _backup(world)
-    await world.read(READER, world.a)
-    await world.network.tend()
+    backup = await _backup_before_a_use(world)
     await consent.close(world.network["mercy"].gateway, world.a.wallet)
     async with _put_back(world, backup):
         must(_holdings(world) > 0, "the backup has the shares")
@@ -97,10 +91,7 @@ async def restored_before_batch(world: World) -> Outcome:
 @attack("restored keeper store before a log root", guard="salus.keeper.access_log.AccessLog._bridged", harmful=True)
 async def restored_before_log_root(world: World) -> Outcome:
     """An operator puts a database back that has forgotten who read."""
-    await world.allow(world.a, permit("st-luke"))
-    backup = _backup(world)
-    await world.read(READER, world.a)
-    await world.network.tend()
+    backup = await _backup_before_a_use(world)
     used = _last_entry(world).number
     wallet = world.a.wallet
     async with _put_back(world, backup):
@@ -114,6 +105,15 @@ async def restored_before_log_root(world: World) -> Outcome:
     if named != {RESTORED}:
         return Outcome("SUCCEEDED", f"{RESTORED} has forgotten a use, and nobody can tell")
     return Outcome("detected", f"{RESTORED} named by the patient: {', '.join(fault.what for fault in log.faults)}")
+
+
+async def _backup_before_a_use(world: World) -> Path:
+    """A backup; and then somebody uses patient A's record, and the log's root with that use stands on the ledger."""
+    await world.allow(world.a, permit("st-luke"))
+    backup = _backup(world)
+    await world.read(READER, world.a)
+    await world.network.tend()
+    return backup
 
 
 def _backup(world: World) -> Path:
