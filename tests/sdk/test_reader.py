@@ -18,7 +18,7 @@ from salus.node.member import Member
 from salus.sdk import consent
 from salus.sdk.author_store import Stage as Progress
 from salus.sdk.errors import TooFewSeatsError
-from salus.sdk.reader import Reader
+from salus.sdk.reader import AGAIN_S, Reader
 from salus.sdk.views import View
 from salus.sdk.wallet import Wallet
 from salus.vault.messages import Blobs, GetBlobs
@@ -337,6 +337,30 @@ async def test_one_keeper_that_is_ahead_of_all_others_is_followed_and_not_accuse
         on[LIAR].door.answer(Ask, slow)
         view = await opened.ask()
         assert (view.records, view.accusations, view.answered) == ([], [], 4)
+
+
+async def test_a_keeper_that_is_ahead_each_time_and_serves_nothing_good_does_not_keep_a_reader_asking(
+    tmp_path: Path,
+) -> None:
+    async with stage(tmp_path) as on:
+        wallet, reader = await begun(on, "a")
+        opened = await on.open("st-luke", reader, wallet)
+        on.network.switchboard.off_line.add(on["northgate"].name)  # So that its share is needed.
+        lying(on[LIAR], altered(share=lambda _: bytes(32)))
+        honest = on[LIAR].keeper.answers.answer
+        asked: list[int] = []
+
+        async def ahead(sender: MemberId, ask: Ask) -> SealedAnswer:
+            asked.append(1)
+            await on.clinician(LIAR)  # A block more, after the others have answered.
+            return await honest(sender, ask)
+
+        on[LIAR].door.answer(Ask, ahead)
+        view = await opened.ask()
+        assert len(asked) == 1 + len(AGAIN_S)
+        assert (view.records, view.absent) == ([], ("northgate",))
+        assert [gap.reason for gap in view.gaps] == ["too_few_shares"]
+        assert [(one.member, one.what) for one in view.accusations] == [(LIAR, "bad_share")]
 
 
 async def test_a_record_withdrawn_in_mid_read_accuses_nobody(tmp_path: Path) -> None:

@@ -88,24 +88,6 @@ class Hearing:
         self._take_replies()
         return await self._of_one_policy()
 
-    async def hear_level(self) -> list[Heard]:
-        """As `hear`, all at the highest height that somebody answered at: between two, a batch may be dealt again.
-
-        Whoever does not answer at that height is heard as before.
-        """
-        top = max((one.height for one in self._heard.values()), default=0)
-        behind = {member: one for member, one in self._heard.items() if one.height < top}
-        await self._ask([*behind, *self.late], top)
-        for member in behind.keys() & self.failures.keys():
-            self._heard[member] = behind[member]
-            del self.failures[member]
-        return await self._of_one_policy()
-
-    @property
-    def is_level(self) -> bool:
-        """Whether all answers are of one height."""
-        return len({one.height for one in self._heard.values()}) < 2
-
     @property
     def answering(self) -> set[MemberId]:
         """Who answered under the policy that counts, or sits there newly and holds nothing of the subject yet."""

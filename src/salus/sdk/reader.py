@@ -123,10 +123,6 @@ class OpenRead:
             if hearing.late and checks.lacks_shares:
                 heard = await hearing.hear_rest()
                 checks, checked = self._checked(committee, heard)
-            if not hearing.is_level and checks.lacks_shares:
-                heard = await hearing.hear_level()
-                _enough(committee, hearing)
-                checks, checked = self._checked(committee, heard)
         finally:
             hearing.let_go()
             self._missed = any(_is_not_seated(error) for error in hearing.failures.values())
