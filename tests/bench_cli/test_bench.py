@@ -24,6 +24,7 @@ TARGETS = {
     "size": {"full_batches_bytes_per_record", "bytes_per_consent_change"},
     "wire": set(),
     "network": {
+        "up_s",
         "kvstore_ratio",
         "stock_kvstore_ratio",
         "finality_20_p50_ms",

@@ -1,5 +1,6 @@
 """`salus bench network`: four members as processes of this machine, CometBFT between them.
 
 `processes` starts and counts them, `load` makes transactions and hands them over, `ordering` and `floor` measure our
-ledger and CometBFT's own kvstore under the same load, `wire` what people feel; `measuring` is the whole.
+ledger and CometBFT's own kvstore under the same load, `beginning` how soon `salus up` serves, `whole` what people feel;
+`measuring` is all of it, `joining` a new member's way in.
 """

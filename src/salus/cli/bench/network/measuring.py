@@ -14,6 +14,7 @@ from pathlib import Path
 from statistics import median
 
 from salus.cli.bench.figures import RUNS_MIN, Figure, Options, Outcome, at_least, at_most, percentile
+from salus.cli.bench.network.beginning import begun
 from salus.cli.bench.network.floor import kvstores
 from salus.cli.bench.network.load import Load, Network, at_rate, saturated
 from salus.cli.bench.network.ordering import ledgers
@@ -23,6 +24,7 @@ from salus.engines.cometbft.supervisor import OUR_MAIN, STOCK, find_named
 
 NAME = "network"
 TARGETS = {
+    "up_s": at_most(15),
     "kvstore_ratio": at_least(0.40),
     "stock_kvstore_ratio": at_least(0.30),
     "finality_20_p50_ms": at_most(60),
@@ -75,6 +77,7 @@ async def _measure(folder: Path | None, sizes: Sizes) -> Outcome:
             more, bare = await _ordered(Path(name) / binary, find_named(binary), sizes, quiet=binary == OUR_MAIN)
             figures |= {prefix + key: value for key, value in more.items()}
             floors |= {prefix + key: value for key, value in bare.items()}
+        figures |= await begun(made(Path(name) / "begun"))
         more, bare = await _felt(Path(name) / "whole", sizes)
     figures |= more
     floors |= bare
