@@ -62,10 +62,8 @@ async def wired(folder: Path, monkeypatch: pytest.MonkeyPatch, members: int = 4)
 def doors_of(member: Member) -> dict[Part, Door]:
     """What each of a member's processes answers."""
     doors = {part: Door() for part in Part}
-    for owner in (member.keeper, member.vault):
-        owner.open_door(doors[Part.KEEPER])
-    for owner in (member.desk, member.directory):
-        owner.open_door(doors[Part.GATEWAY])
+    member.keeping.open_door(doors[Part.KEEPER])
+    member.open_door(doors[Part.GATEWAY])
     return doors
 
 
