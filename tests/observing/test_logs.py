@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -53,6 +54,16 @@ def test_a_field_that_is_not_allowed_is_dropped_and_counted(stream: io.StringIO)
         "port": 7102,
     }
     assert log.fields_dropped == 3
+
+
+def test_what_cannot_be_written_is_lost_and_fails_nobody() -> None:
+    full = os.fdopen(os.open("/dev/full", os.O_WRONLY), "w")
+    log = Logs(full, part="keeper")
+    log.say_error(StaleError())
+    log.say("begun")
+    with pytest.raises(OSError, match="No space left"):
+        full.close()
+    assert log.errors == {("unavailable", StaleError.code): 1}
 
 
 def test_an_event_that_is_not_named_is_told_as_other(stream: io.StringIO) -> None:

@@ -6,6 +6,7 @@ needs one skips, loudly, where it is not installed.
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -20,6 +21,7 @@ import pytest
 
 NOBODY = 65534  # PostgreSQL refuses to run as root.
 WAIT_S = 30.0
+BUCKET = "vault"
 
 
 def free_port() -> int:
@@ -40,23 +42,6 @@ def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
                 return
         time.sleep(0.02)
     raise AssertionError("the server did not come up")
-
-
-@contextmanager
-def running(command: list[str], port: int, **options: object) -> Iterator[subprocess.Popen[bytes]]:
-    """A server, until the block ends."""
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "stdin": subprocess.DEVNULL}
-    process = subprocess.Popen(command, **{**quiet, **options})  # type: ignore[call-overload]
-    try:
-        wait_for(port, process)
-        yield process
-    finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(10)
 
 
 # PostgreSQL.
@@ -98,16 +83,53 @@ class Postgres:
 
     def start(self) -> None:
         """Start, and wait until it answers."""
-        settings = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.folder} -c fsync=off"
+        settings = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off"
         self._control("start", "-l", str(self.folder / "log"), "-o", settings)
 
     def stop(self, how: str = "fast") -> None:
         """Stop, in order unless told otherwise."""
         self._control("stop", "-m", how)
 
+    def kill(self) -> None:
+        """SIGKILL, for the server and whoever works for its clients: nothing is flushed, no client is told."""
+        process_id = self.process_id
+        assert process_id is not None, "It does not run."
+        os.kill(process_id, signal.SIGSTOP)  # So that it begins no further worker.
+        session = {process_id, *workers_of(process_id)}
+        for one in session:
+            os.kill(one, signal.SIGKILL)
+        ends = time.monotonic() + WAIT_S
+        while any(is_alive(one) for one in session):
+            assert time.monotonic() < ends, "it outlives SIGKILL"
+            time.sleep(0.02)
+        (self.folder / "d" / "postmaster.pid").unlink()  # Else the next one waits until somebody asks about this one.
+
+    @property
+    def process_id(self) -> int | None:
+        """Of the server; None where it does not run."""
+        try:
+            process_id = int((self.folder / "d" / "postmaster.pid").read_text().split()[0])
+        except OSError:
+            return None
+        return process_id if is_alive(process_id) else None
+
     def _control(self, word: str, *more: str) -> None:
         command = [*as_nobody(self.folder), str(self.bin / "pg_ctl"), "-D", str(self.folder / "d"), "-w", *more, word]
         subprocess.run(command, check=True, timeout=60, cwd=self.folder, stdout=subprocess.DEVNULL)
+
+
+def workers_of(process_id: int) -> set[int]:
+    """The processes that a process has begun itself."""
+    found = Path(f"/proc/{process_id}/task/{process_id}/children").read_text()
+    return {int(child) for child in found.split()}
+
+
+def is_alive(process_id: int) -> bool:
+    """Whether a process still runs; one that has ended and that nobody has asked about does not."""
+    try:
+        return Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 def as_nobody(home: Path) -> list[str]:
@@ -149,22 +171,55 @@ def _served(folder: Path, programs: Path) -> Iterator[Postgres]:
         server.found()
         yield server
     finally:
-        server.stop("immediate")  # Nothing of it is kept.
+        if server.process_id is not None:
+            server.stop("immediate")  # Nothing of it is kept.
 
 
 # S3.
 
 
-@dataclass(frozen=True, slots=True)
 class S3Server:
-    """A running server with one bucket, and whose keys it takes."""
+    """A server with one bucket, and whose keys it takes."""
 
-    kind: str
-    endpoint: str
-    bucket: str
-    key: str
-    secret: str
-    process: subprocess.Popen[bytes]
+    def __init__(self, kind: str, command: list[str], *, port: int, key: str, secret: str) -> None:
+        self.kind = kind
+        self.endpoint = f"http://127.0.0.1:{port}"
+        self.bucket = BUCKET
+        self.key, self.secret = key, secret
+        self._command, self._port = command, port
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start, and wait until it answers."""
+        quiet = subprocess.DEVNULL
+        self._process = subprocess.Popen(self._command, stdin=quiet, stdout=quiet, stderr=quiet)
+        wait_for(self._port, self._process)
+
+    def kill(self) -> None:
+        """SIGKILL. What it has only in memory is gone."""
+        assert self._process is not None, "It never ran."
+        self._process.kill()
+        self._process.wait(10)
+
+    def stop(self) -> None:
+        """Stop, in order if it does so in time."""
+        if self._process is None or self._process.poll() is not None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+
+@contextmanager
+def running(server: S3Server) -> Iterator[S3Server]:
+    """A server, until the block ends."""
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
 
 
 def program(name: str, module: str) -> str:
@@ -178,22 +233,23 @@ def program(name: str, module: str) -> str:
 @contextmanager
 def gofakes3() -> Iterator[S3Server]:
     """S3 in memory. It checks no signatures."""
-    command = program("gofakes3", "github.com/johannesboyne/gofakes3/cmd/gofakes3@latest")
+    command = program("gofakes3", "github.com/johannesboyne/gofakes3/cmd/gofakes3@v1.2.0")
     port = free_port()
-    options = ["-backend", "memory", "-host", f"127.0.0.1:{port}", "-initialbucket", "vault"]
-    with running([command, *options], port) as process:
-        yield S3Server("gofakes3", f"http://127.0.0.1:{port}", "vault", "any", "any", process)
+    options = ["-backend", "memory", "-host", f"127.0.0.1:{port}", "-initialbucket", BUCKET]
+    with running(S3Server("gofakes3", [command, *options], port=port, key="any", secret="any")) as server:
+        yield server
 
 
 @contextmanager
 def versitygw() -> Iterator[S3Server]:
-    """S3 over files. It refuses a wrong secret."""
+    """S3 over files, which outlive it. It refuses a wrong secret."""
     command = program("versitygw", "github.com/versity/versitygw/cmd/versitygw@v1.8.0")
     port = free_port()
     with TemporaryDirectory(prefix="salus-versitygw-") as name:
         data, beside = Path(name) / "data", Path(name) / "meta"
-        (data / "vault").mkdir(parents=True)
+        (data / BUCKET).mkdir(parents=True)
         beside.mkdir()
         options = ["-p", f"127.0.0.1:{port}", "-a", "tester", "-s", "hush-hush", "-q"]
-        with running([command, *options, "posix", "--sidecar", str(beside), str(data)], port) as process:
-            yield S3Server("versitygw", f"http://127.0.0.1:{port}", "vault", "tester", "hush-hush", process)
+        line = [command, *options, "posix", "--sidecar", str(beside), str(data)]
+        with running(S3Server("versitygw", line, port=port, key="tester", secret="hush-hush")) as server:
+            yield server

@@ -14,7 +14,7 @@ from salus.cli.wallets import Claim, Custody, Devices, Kept, Register
 from salus.contracts.cells.reads import cell_of
 from salus.contracts.consent import PolicySet
 from salus.contracts.members.reads import members_of
-from salus.core.errors import MalformedError
+from salus.core.errors import MalformedError, UnavailableError
 from salus.core.ids import CellId, CredentialId, Digest, MemberId
 from salus.core.wire import decode, encode
 from salus.crypto.errors import UnopenableError
@@ -162,13 +162,16 @@ class People:
         """The policy version in force, from a writer that has it; the ledger says which one that is.
 
         Raises:
-            PolicyAwayError: no writer has it.
+            PolicyAwayError: no writer has it, or none whose store can be read now.
         """
         for writer in wallet.writers:
             if writer.member not in self._network:
                 continue
             member = self._network[writer.member]
-            copy = member.store.copy(wallet.subject)
+            try:
+                copy = member.store.copy(wallet.subject)
+            except UnavailableError:
+                continue  # Its store is away: another writer's will do.
             cell = cell_of(member.gateway.view.state, wallet.cell)
             if copy is not None and cell is not None and cell.commitment == copy[1]:
                 return copy[0]

@@ -139,7 +139,8 @@ async def _serve(home: Home, reader: asyncio.StreamReader, writer: asyncio.Strea
         width = max(20, min(1_000, int(asked.get("width", PLAIN_WIDTH))))
         screen = Screen(bool(asked.get("terminal")), width, Path(str(asked.get("folder", "/"))))
     except (ValueError, KeyError, TypeError, AttributeError):
-        await sink.end(USAGE)
+        with contextlib.suppress(ConnectionError):  # Of whoever only looked whether somebody listens.
+            await sink.end(USAGE)
         return
     work = asyncio.create_task(_carried_out(home, argv, sink, screen))
     gone = asyncio.create_task(reader.read())  # Ends when the other side hangs up.

@@ -13,6 +13,7 @@ import sys
 import traceback
 from collections import Counter
 from collections.abc import MutableMapping
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic as now_s
 from typing import Any, TextIO
@@ -33,6 +34,7 @@ EVENTS = frozenset(
         "fault",  # An exception of no family: a mistake in the program.
         "library",  # A library logged something.
         "ready",  # A check of readiness changed.
+        "not_exported",  # Somebody says where traces are to go, and OpenTelemetry is not installed.
         "port_taken",  # The operator's port cannot be had: the process serves without it.
         "departed",  # Its member has left the network.
         "exited",  # A process ended and will be started again.
@@ -67,8 +69,9 @@ class Logs:
         )
 
     def say(self, event: str, level: str = "info", /, **fields: object) -> None:
-        """Tell of an event."""
-        getattr(self._log, level)(event if event in EVENTS else "other", said={**self._always, **fields})
+        """Tell of an event. On a full disk the line is lost, and nothing else."""
+        with suppress(OSError):
+            getattr(self._log, level)(event if event in EVENTS else "other", said={**self._always, **fields})
 
     def say_sparingly(self, event: str, level: str, /, **fields: object) -> None:
         """As `say`, but the same at most once in a while: then `count` says how often it was."""
