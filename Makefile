@@ -77,7 +77,9 @@ all: check test  ## What CI runs.
 
 lock: $(DEV)  ## Resolve all dependencies anew into requirements/.
 	@$(PIP_COMPILE) --output-file requirements/runtime.txt pyproject.toml requirements/build.in
-	@$(PIP_COMPILE) --extra dev --constraint requirements/runtime.txt \
+	@$(PIP_COMPILE) --extra otel --constraint requirements/runtime.txt \
+		--output-file requirements/otel.txt pyproject.toml requirements/build.in
+	@$(PIP_COMPILE) --extra dev --extra otel --constraint requirements/runtime.txt \
 		--output-file requirements/dev.txt pyproject.toml requirements/build.in
 
 clean:  ## Remove .venv and all caches.

@@ -1,7 +1,6 @@
 """Traces: one id from step to step, nothing beside the allow-list, within bounds."""
 
 import asyncio
-import importlib.util
 import re
 from collections.abc import Iterator
 
@@ -10,7 +9,6 @@ import pytest
 from salus.engines.trace import carried, carrying, sound
 from salus.keeper.errors import PersonError
 from salus.node.observing import traces
-from salus.node.observing.exporting import ENDPOINT_VARIABLE, exporter, into
 from salus.node.observing.traces import Tracer, first_step, step
 
 GOOD = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -99,24 +97,3 @@ def test_only_the_newest_are_kept() -> None:
         with tracer.noting("read", {}):
             pass
     assert len(tracer.spans) == 3
-
-
-def test_without_opentelemetry_or_without_a_place_nothing_is_exported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(ENDPOINT_VARIABLE, raising=False)
-    assert exporter() is None
-    if importlib.util.find_spec("opentelemetry") is None:
-        monkeypatch.setenv(ENDPOINT_VARIABLE, "http://127.0.0.1:4318")
-        assert exporter() is None
-
-
-def test_with_opentelemetry_spans_are_exported_as_they_are() -> None:
-    pytest.importorskip("opentelemetry.sdk.trace", reason="OPENTELEMETRY IS NOT INSTALLED: it is an extra")
-    export = importlib.import_module("opentelemetry.sdk.trace.export")
-    memory = importlib.import_module("opentelemetry.sdk.trace.export.in_memory_span_exporter").InMemorySpanExporter()
-    tracer = Tracer(export=into(export.SimpleSpanProcessor(memory)))
-    with tracer.noting("read", {"member": "mercy", "reason": "Jane Doe"}), tracer.noting("call", {"peer": "st-luke"}):
-        pass
-    call, read = memory.get_finished_spans()
-    assert (read.name, dict(read.attributes)) == ("salus.read", {"salus.member": "mercy", "salus.code": "ok"})
-    assert call.parent.span_id == read.context.span_id
-    assert call.context.trace_id == read.context.trace_id == int(tracer.spans[0].trace, 16)

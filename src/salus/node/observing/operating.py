@@ -146,8 +146,9 @@ class Operating:
         say("begun", "info", port=self.port or 0, version=own_version())
 
     async def stop(self) -> None:
-        """Stop listening."""
+        """Stop listening, once the last spans are exported."""
         say("ended")
+        await self.tracer.flush()
         if self._retrying is not None:
             self._retrying.cancel()
             await asyncio.gather(self._retrying, return_exceptions=True)

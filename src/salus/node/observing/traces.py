@@ -2,21 +2,24 @@
 
 A trace begins where somebody reads. Its id travels as W3C's `traceparent`: in a header between members, in the message
 that hands a transaction to the ledger process. Spans stay in memory, the newest few hundred, and the operator's port
-shows them; where OpenTelemetry is installed and OTEL_EXPORTER_OTLP_ENDPOINT is set, they are exported as well.
+shows them; where OpenTelemetry is installed and OTEL_EXPORTER_OTLP_ENDPOINT is set, they are exported as well
+(`exporting.py`).
 
 A span says what it was, where, of which type of message, and how it ended (`fields.py`): nothing of who or whom.
 """
 
+import asyncio
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 from salus.core.errors import SalusError
 from salus.engines.trace import carried, carrying, sound
+from salus.node.observing.exporting import Exporting, exporter
 from salus.node.observing.fields import FAULT, OK, OTHER, allowed, code_of
 
 KEPT = 1_024
@@ -48,7 +51,7 @@ class Span:
 class Tracer:
     """Keeps the newest spans of a process; passes each on to `export`."""
 
-    def __init__(self, kept: int = KEPT, export: Callable[[Span], None] | None = None) -> None:
+    def __init__(self, kept: int = KEPT, export: Exporting | None = None) -> None:
         self.spans: deque[Span] = deque(maxlen=kept)
         self._export = export
 
@@ -68,6 +71,11 @@ class Tracer:
             if self._export is not None:
                 self._export(span)
 
+    async def flush(self) -> None:
+        """Let the last spans be exported, before their process ends."""
+        if self._export is not None:
+            await asyncio.to_thread(self._export.flush)
+
 
 _current: Tracer | None = None
 
@@ -75,11 +83,7 @@ _current: Tracer | None = None
 def begin(tracer: Tracer | None = None) -> Tracer:
     """Let this process keep traces."""
     global _current
-    if tracer is None:
-        from salus.node.observing.exporting import exporter
-
-        tracer = Tracer(export=exporter())
-    _current = tracer
+    _current = Tracer(export=exporter()) if tracer is None else tracer
     return _current
 
 
