@@ -12,7 +12,6 @@ from salus.contracts.consent.narrowing import without as without_blinded
 from salus.core.wire import replace
 
 KEYS = {"mercy": (b"k" * 32,), "st-luke": (b"l" * 32, b"older" * 6)}
-DEEPER = ClearRule(b"2" * 16, Effect.DENY, authors=("mercy",))
 SAID = Said(
     Effect.PERMIT,
     readers=(Reader(member="st-luke"),),

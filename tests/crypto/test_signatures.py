@@ -6,7 +6,7 @@ import pytest
 
 from salus.core.errors import MalformedError
 from salus.crypto.errors import BadKeyError
-from salus.crypto.signatures import SigningKey, is_sound, verify, verify_many
+from salus.crypto.signatures import SigningKey, is_sound, verify
 
 DATA = Path(os.environ.get("SALUS_TEST_DATA") or Path(__file__).parents[3] / "shared" / "data")
 KEY = SigningKey(bytes(range(32)))
@@ -90,7 +90,7 @@ def test_verdicts_on_the_twelve_edge_cases_are_frozen() -> None:
         for row in json.loads(file.read_text())
     ]
     assert len(cases) == 12
-    assert verify_many([(key, message, signature) for key, message, signature in cases]) == [False] * 12
+    assert [verify(key, message, signature) for key, message, signature in cases] == [False] * 12
     # Cases 7 and 8 fall by their unreduced scalar alone: their key is sound.
     assert [is_sound(key) for key, _, _ in cases] == [False] * 6 + [True] * 2 + [False] * 4
 
@@ -117,11 +117,6 @@ def test_signing_follows_rfc_8032(seed: str, public: str, message: str, signatur
     assert key.public.hex() == public
     assert key.sign(bytes.fromhex(message)).hex() == signature
     assert verify(key.public, bytes.fromhex(message), bytes.fromhex(signature))
-
-
-def test_verify_many_answers_in_order() -> None:
-    assert verify_many([(KEY.public, MESSAGE, SIGNATURE), (KEY.public, b"thaw", SIGNATURE)]) == [True, False]
-    assert verify_many([]) == []
 
 
 def test_a_key_does_not_show_its_seed() -> None:

@@ -35,7 +35,6 @@ from salus.core.ids import (
     Seat,
     TimeMs,
 )
-from salus.core.wire import Message
 from salus.crypto import signatures
 from salus.crypto.digests import derive, digest
 from salus.crypto.hpke import OpeningKey
@@ -355,9 +354,3 @@ def founded(net: Network) -> State:
     state = State(MemoryStore())
     Machine().genesis(state, net.genesis)
     return state
-
-
-def witnesses_of(net: Network, *messages: Message) -> tuple[SigningKey, ...]:
-    """The one-time keys that must sign beside the sponsor."""
-    owned = [m for m in messages if isinstance(m, Advance | Freeze | Thaw | Close)]
-    return tuple(net.owner(message.cell_id, message.version) for message in owned)

@@ -59,9 +59,6 @@ TLS = SigningKey(digest(b"mercy's next tls key"))
 SHOWN = {5: (Misbehaviour(validator=NORTHGATE, offence=Offence.DUPLICATE_VOTE, height=2),)}  # By height.
 
 
-OVER = (Supersede(OLD, 7, 0), FirstSupersede(OLD, 5, 1))
-
-
 def governing() -> list[list[Step]]:
     """Every kind of change, proposed and voted on by members, and what each changes alone."""
     quota = SetQuota(member=NORTHGATE, version=0, quota_bytes=65_536)

@@ -4,7 +4,6 @@ RFC 8032 leaves edge cases open (small order, other encodings, an unreduced scal
 ledger cannot. libsodium decides here; the verdicts on twelve known edge cases are frozen in a test.
 """
 
-from collections.abc import Sequence
 from functools import lru_cache
 
 from nacl import signing
@@ -56,11 +55,6 @@ def verify(key: PublicKey, message: bytes, signature: Signature) -> bool:
     except BadSignatureError:
         return False
     return True
-
-
-def verify_many(items: Sequence[tuple[PublicKey, bytes, Signature]]) -> list[bool]:
-    """The verdict on each (key, message, signature), in order."""
-    return [verify(key, message, signature) for key, message, signature in items]
 
 
 @lru_cache(maxsize=16_384)

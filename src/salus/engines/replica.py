@@ -48,7 +48,7 @@ from salus.machine.block import (
     validators_digest_of,
 )
 from salus.machine.machine import Machine
-from salus.state.key_value import KeyValue, Prefixed
+from salus.state.key_value import KeyValue
 from salus.state.state import State
 
 
@@ -280,8 +280,3 @@ def no_cyclic_collector() -> Iterator[None]:
     finally:
         if was_on:
             gc.enable()
-
-
-def values_of(replica: Replica) -> Iterator[tuple[bytes, bytes]]:
-    """All keys and values of a replica's state, for measurements."""
-    return Prefixed(replica.values_and_tree, b"v").scan(b"")

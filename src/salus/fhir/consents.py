@@ -38,11 +38,6 @@ class Normalised:
     rule: ClearRule
     problems: tuple[str, ...]  # Codes such as `unresolvable_actor`; empty where everything was understood.
 
-    @property
-    def needs_review(self) -> bool:
-        """Whether the rule is only the safe part of what was said."""
-        return bool(self.problems)
-
 
 @dataclass(slots=True)
 class _Reading:

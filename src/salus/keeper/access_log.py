@@ -9,7 +9,7 @@ A log that was put back from a backup has forgotten its newest entries, and thei
 above them, at a number that follows from the ledger (`jump`), and says so in an entry before a subject's next one.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -410,10 +410,3 @@ def row_of(store: SubjectStore, tag: bytes, person: bytes, entry: LogEntry) -> d
 def log_context(number: int) -> bytes:
     """What an entry is wrapped with."""
     return b"log" + number.to_bytes(8, "big")
-
-
-def entries_of(told: Sequence[LogTold]) -> list[LogEntry]:
-    """The union of several logs, by time."""
-    return sorted(
-        (reopen(LogEntry, data) for one in told for data in one.entries), key=lambda entry: (entry.time, entry.where)
-    )

@@ -31,12 +31,6 @@ class NothingToSealError(RefusalError):
     code = "sdk.not_a_writer"
 
 
-class NotDurableError(UnavailableError):
-    """An own store did not keep what it was given."""
-
-    code = "sdk.not_durable"
-
-
 class OldPolicyError(UnavailableError):
     """The policy in force is not held here and no keeper gave it: by an older one nothing is opened while on line."""
 

@@ -12,7 +12,7 @@ from salus.engines.cometbft.blocks import LightBlock, validators_hash
 from salus.engines.cometbft.client import Fetch, Update, update
 from salus.engines.cometbft.light import LightBlockError, Policy
 from salus.engines.cometbft.rpc import EngineAwayError
-from salus.engines.cometbft.witness import Attack, Kind, attack, check_attack, contradict, names_of
+from salus.engines.cometbft.witness import Attack, Kind, attack, check_attack, contradict
 from tests.engines.cometbft.chain import SECOND_NS, as_set, forged, signed, stranger
 from tests.engines.cometbft.receipt_cases import NET, chain, validators
 
@@ -77,7 +77,8 @@ def test_evidence_names_who_signed_and_needs_no_network(block: LightBlock, kind:
     evidence = decode(Attack, encode(attack(COMMON, (TRUE,), (block,))))
     check_attack(evidence, POLICY, NOW)
     assert evidence.kind is kind
-    assert set(names_of(evidence.culprits, NET.genesis)) == signed_by
+    names = {one.keys.validator: one.member for one in NET.genesis.members}
+    assert {names[key] for key in evidence.culprits} == signed_by
 
 
 def test_blocks_contradict_each_other_at_one_height_or_where_the_higher_is_not_later() -> None:

@@ -262,15 +262,6 @@ def write_file(path: Path, data: bytes) -> None:
         raise FileError(reason=error.strerror or type(error).__name__) from None
 
 
-def tx_of(home: Home, height: Height, tag: str) -> Digest | None:
-    """The transaction of a block that carried a message of this kind; None where several did."""
-    if height < 1:
-        return None
-    line = _line(home.network.ledger.block(height))
-    found = [one.tx_id for one in line.transactions if any(name.startswith(tag) for name in one.messages)]
-    return found[0] if len(found) == 1 else None
-
-
 def _line(stored: StoredBlock) -> BlockLine:
     lines: list[TxLine] = []
     for tx, result in zip(stored.block.txs, stored.results, strict=True):

@@ -12,9 +12,8 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from salus.contracts.members.messages import Genesis
 from salus.core.errors import RefusalError
-from salus.core.ids import Height, MemberId, PublicKey
+from salus.core.ids import Height, PublicKey
 from salus.core.wire import Record
 from salus.engines.cometbft.blocks import LightBlock, TimeNs, address_of, header_hash
 from salus.engines.cometbft.light import LightBlockError, Policy, bisection, check_votes, trusted, verify
@@ -115,12 +114,6 @@ def culprits(common: LightBlock, believed: Way, conflicting: Way) -> tuple[Publi
             voters = [voter for voter in voters if voter in both]
     keys = {address_of(one.key): one.key for one in in_office}
     return tuple(keys[voter] for voter in voters if voter in keys)
-
-
-def names_of(keys: Sequence[PublicKey], genesis: Genesis) -> tuple[str, ...]:
-    """Founding members by name, validators that joined later by address."""
-    names: dict[bytes, MemberId] = {one.keys.validator: one.member for one in genesis.members}
-    return tuple(names.get(key, MemberId(address_of(key).hex())) for key in keys)
 
 
 def check_attack(evidence: Attack, policy: Policy, now: TimeNs) -> None:
