@@ -1,7 +1,5 @@
 """What only a server can do to a store: go away, come back, be asked by two, sort as people do."""
 
-from contextlib import suppress
-
 import psycopg
 import pytest
 import sqlalchemy as sa
@@ -121,6 +119,6 @@ def test_text_sorts_by_its_bytes_whatever_the_servers_language(database: Databas
 
 def test_a_store_that_does_not_open_lets_go_of_the_server(url: str) -> None:
     SubjectStore(postgres_engine(url), KEK).close()
-    with suppress(StoreCorruptError):
+    with pytest.raises(StoreCorruptError):
         SubjectStore(postgres_engine(url), bytes(32))
     SubjectStore(postgres_engine(url), KEK).close()

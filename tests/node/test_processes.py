@@ -208,7 +208,8 @@ async def test_what_they_say_is_kept_where_asked(tmp_path: Path) -> None:
     saying = Program("saying", ("/bin/sh", "-c", "echo out; echo err >&2; exec sleep 60"))
     supervisor = Supervisor([saying], tmp_path / "run", QUICK, tmp_path / "logs")
     task = asyncio.create_task(supervisor.run())
-    await until(lambda: _lines(tmp_path / "logs" / "saying.log") == 2)
+    log = tmp_path / "logs" / "saying.log"
+    await until(lambda: log.exists() and log.read_text() == "out\nerr\n")
     supervisor.stop()
     await task
 
