@@ -1,5 +1,5 @@
-"""What an outside program imports: wallet, write, read, verify.
+"""What an outside program imports: wallet, write, read, the patient's log.
 
 `gateway.py` is what every call needs, `wallet.py` and `consent.py` the patient's side, `author.py` seals, `reader.py`
-opens, `own.py` opens an author's own records, `patient_log.py` unites the logs, `verify.py` checks receipts offline.
+opens, `own.py` opens an author's own records, `patient_log.py` unites the logs. Receipts are checked in `engines/`.
 """

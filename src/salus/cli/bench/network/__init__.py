@@ -2,5 +2,5 @@
 
 `processes` starts and counts them, `load` makes transactions and hands them over, `ordering` and `floor` measure our
 ledger and CometBFT's own kvstore under the same load, `beginning` how soon `salus up` serves, `whole` what people feel;
-`measuring` is all of it, `joining` a new member's way in.
+`measuring` has it all. `joining` is a measurement by itself.
 """
