@@ -8,7 +8,7 @@ import pytest
 
 from salus.contracts.records.header import Header, RecordId
 from salus.contracts.records.tables import OVERRIDES
-from salus.core.ids import HOUR_MS, MINUTE_MS, BatchId, MemberId, SubjectId
+from salus.core.ids import HOUR_MS, MINUTE_MS, BatchId, CommitteeId, MemberId, SubjectId
 from salus.core.transport import PeerRefusalError, PeerUnavailableError
 from salus.core.wire import decode, encode, replace
 from salus.crypto.signatures import SigningKey
@@ -320,6 +320,24 @@ async def test_a_writer_that_cannot_get_the_policy_in_force_refuses_while_on_lin
         on.network.switchboard.before = before
         with pytest.raises(OldPolicyError):
             await on["lakeside"].reading(reader, on.wanted(wallet)).read()
+
+
+async def test_a_writer_takes_the_policy_in_force_though_it_changes_while_it_is_fetched(tmp_path: Path) -> None:
+    async with stage(tmp_path) as on:
+        wallet = await on.patient("mercy", "lakeside")
+        await on.seal("lakeside", wallet, "a")
+        reader, desk = await on.clinician("lakeside"), on["lakeside"].desk
+        losing(on, "lakeside", b"link.policy/1")
+        fetch, changes = desk.fetch_policy, [await on.change(wallet, rules=(deny("st-luke"),))]
+
+        async def fetched(subject: SubjectId, committee: CommitteeId) -> None:
+            await fetch(subject, committee)
+            if len(changes) < 3:
+                changes.append(await on.change(changes[-1], rules=(deny("northgate"),)))
+
+        desk.fetch_policy = fetched
+        read = await on["lakeside"].reading(reader, on.wanted(wallet)).read()
+        assert (shown(read.view), read.is_stale, len(changes)) == ([data_of("a")], False, 3)
 
 
 async def test_keepers_give_a_policy_to_its_writers_alone(tmp_path: Path) -> None:

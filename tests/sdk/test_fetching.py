@@ -6,6 +6,7 @@ from pathlib import Path
 
 from salus.contracts.records.header import Header
 from salus.core.ids import MemberId
+from salus.core.transport import PeerUnavailableError
 from salus.core.wire import reopen
 from salus.node.member import Member
 from salus.sdk.wallet import Wallet
@@ -107,3 +108,59 @@ async def test_a_record_that_only_a_silent_vault_might_have_is_a_gap_when_its_ti
         view = await on.view("st-luke", reader, wallet)
         assert (shown(view), [gap.reason for gap in view.gaps], view.accusations) == ([], ["blob_missing"], [])
         assert {one.member for one in view.notices} == {other.name for other in others}
+
+
+async def test_vaults_that_went_away_after_their_keepers_answered_are_asked_once_more(tmp_path: Path) -> None:
+    async with stage(tmp_path) as on:
+        wallet = await begun(on, "a")
+        gone: list[MemberId] = []
+
+        def before(_from: MemberId, to: MemberId, data: bytes) -> float:
+            if b"vault.get" in data[:40] and len(gone) < len(places_of(on, wallet)):
+                gone.append(to)
+                raise PeerUnavailableError(peer=to)
+            return 0.0
+
+        on.network.switchboard.before = before
+        view = await on.view("st-luke", await on.clinician("st-luke"), wallet)
+        assert (shown(view), view.gaps, view.absent) == ([data_of("a")], [], ())
+        assert set(gone) == {vault.name for vault in places_of(on, wallet)}
+
+
+async def test_a_policy_that_changes_before_the_ciphertext_is_fetched_leaves_no_gap(tmp_path: Path) -> None:
+    async with stage(tmp_path) as on:
+        wallet = await begun(on, "a", "b")
+        changing, changes = asyncio.Lock(), [wallet]
+
+        def in_between(vault: Member) -> None:
+            honest = vault.vault.get
+
+            async def get(sender: MemberId, get: GetBlobs) -> Blobs:
+                async with changing:
+                    if len(changes) < 4:
+                        rules = (permit("st-luke"), *(permit("northgate") for _ in changes))
+                        changes.append(await on.change(changes[-1], by="lakeside", rules=rules))
+                        await on.settled()
+                return await honest(sender, get)
+
+            vault.door.answer(GetBlobs, get)
+
+        for member in on.network.members:
+            in_between(member)
+        view = await on.view("st-luke", await on.clinician("st-luke"), wallet)
+        assert (shown(view), view.gaps, len(changes)) == ([data_of("a"), data_of("b")], [], 4)
+
+
+async def test_a_revocation_before_the_ciphertext_is_fetched_leaves_nothing(tmp_path: Path) -> None:
+    async with stage(tmp_path) as on:
+        wallet = await begun(on, "a")
+        may_answer, asked = asyncio.Event(), asyncio.Event()
+        for member in on.network.members:
+            held_back(member, may_answer, asked)
+        viewing = asyncio.create_task(on.view("st-luke", await on.clinician("st-luke"), wallet))
+        await asked.wait()
+        await on.change(wallet, by="lakeside", rules=())
+        await on.settled()
+        may_answer.set()
+        view = await viewing
+        assert (view.records, view.gaps) == ([], [])

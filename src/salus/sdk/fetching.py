@@ -29,8 +29,11 @@ async def fetch_blobs(
     request_id: RequestId,
     records: Sequence[tuple[Header, Sequence[Sequence[MemberId]]]],
     findings: Findings,
-) -> dict[Digest, bytes]:
-    """What could be had of the blobs of these records, by digest; each from vaults of its holders, the latest first."""
+) -> tuple[dict[Digest, bytes], bool]:
+    """What could be had of the blobs of these records, by digest; each from vaults of its holders, the latest first.
+
+    Also whether a vault was away that might have had what is missing.
+    """
     places: dict[BlobWanted, list[MemberId]] = {}
     sizes_bytes: dict[Digest, int] = {}
     for header, holders in records:
@@ -40,7 +43,8 @@ async def fetch_blobs(
             rest = [author] if any(author in members for members in holders) else []
             places[BlobWanted(author, header.record.batch_id, digest)] = list(dict.fromkeys([*order, *rest]))
             sizes_bytes[digest] = header.size_bytes // len(header.blobs)
-    return await _Fetching(gateway, request_id, places, sizes_bytes, findings).run()
+    fetching = _Fetching(gateway, request_id, places, sizes_bytes, findings)
+    return await fetching.run(), fetching.may_have_more
 
 
 class _Fetching:
@@ -60,6 +64,7 @@ class _Fetching:
         self._sizes_bytes = sizes_bytes
         self._findings = findings
         self._found: dict[Digest, bytes] = {}
+        self._unasked: set[Digest] = set()  # Of a vault that was away.
         self._under_way: set[asyncio.Task[None]] = set()
 
     async def run(self) -> dict[Digest, bytes]:
@@ -75,6 +80,11 @@ class _Fetching:
             for task in self._under_way:
                 task.cancel()
         return self._found
+
+    @property
+    def may_have_more(self) -> bool:
+        """Whether a vault was away that might have had what is missing."""
+        return not self._unasked <= self._found.keys()
 
     def _ask_next(self, wants: Sequence[BlobWanted], attempt: int) -> None:
         """Ask those vaults that come at this place of each blob's order."""
@@ -108,6 +118,7 @@ class _Fetching:
             try:
                 reply = await ask(self._gateway.transport, vault, request, Blobs)
             except SalusError:
+                self._unasked.update(want.digest for want in wants[told:])
                 if not told:
                     return
                 break

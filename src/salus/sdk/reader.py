@@ -24,7 +24,7 @@ from salus.contracts.records.batch import document_context
 from salus.contracts.records.header import RecordId
 from salus.contracts.records.tables import OVERRIDES, Fate
 from salus.core.errors import MalformedError, RefusalError, SalusError
-from salus.core.ids import HOUR_MS, MINUTE_MS, Height, TimeMs
+from salus.core.ids import HOUR_MS, MINUTE_MS, NO_DIGEST, Digest, Height, TimeMs
 from salus.core.transport import PeerRefusalError
 from salus.core.wire import decode, encode
 from salus.crypto.documents import open_chunks
@@ -47,6 +47,8 @@ REQUEST_MS = 8 * HOUR_MS  # One encounter.
 BREAK_GLASS_MS = 60 * MINUTE_MS
 AGAIN_S = (0.5, 2.0)  # Before another look at what is incomplete; breakers between members are open so long.
 MOVED_WAIT_S = 1.0
+CHANGES_MAX = 8  # Of the policy while one view is put together.
+BLOB_MISSING = "blob_missing"
 
 
 class OpenRead:
@@ -73,6 +75,8 @@ class OpenRead:
         self._second = second
         self._missed = False  # Whether a seat said that it is another's,
         self._is_uneven = False  # and whether seats decided at different heights, when they were asked last.
+        self._is_vault_away = False  # And whether one that may have what is missing did not answer.
+        self._policy: Digest = NO_DIGEST  # By which seats decided.
         self._again_at: Height = 0  # Where who is asked again decides, or later.
 
     async def ask(self, *, watch: bool = False) -> View:
@@ -87,8 +91,9 @@ class OpenRead:
         for pause_s in AGAIN_S:
             committee = self._gateway.committee(self.wanted.committee)
             try:
-                view = await self._asked(committee, watch)
-                if not view.gaps or not (self._is_uneven or view.absent or await self._has_moved(committee)):
+                view = await self._asked_until_settled(committee, watch)
+                is_away = self._is_vault_away or bool(view.absent)
+                if not view.gaps or not (self._is_uneven or is_away or await self._has_moved(committee)):
                     return view
             except PeerRefusalError:
                 if not await self._has_moved(committee):
@@ -96,7 +101,20 @@ class OpenRead:
             except TooFewSeatsError:
                 pass
             await asyncio.sleep(0.0 if self._is_uneven or await self._has_moved(committee) else pause_s)
-        return await self._asked(self._gateway.committee(self.wanted.committee), watch)
+        return await self._asked_until_settled(self._gateway.committee(self.wanted.committee), watch)
+
+    async def _asked_until_settled(self, committee: Committee, watch: bool) -> View:
+        """Ask again where the policy may have changed between the keepers' answers and the vaults'.
+
+        A vault gives nothing that its keeper permitted under an older policy, and says no more than that it has not.
+        """
+        judged: Digest | None = None
+        for _ in range(CHANGES_MAX):
+            view = await self._asked(committee, watch)
+            if self._policy == judged or not any(gap.reason == BLOB_MISSING for gap in view.gaps):
+                break
+            judged = self._policy
+        return view
 
     async def _has_moved(self, committee: Committee) -> bool:
         """Whether the committee is at another epoch by now; others' ledgers may be a moment ahead of this one."""
@@ -128,6 +146,7 @@ class OpenRead:
             self._missed = any(_is_not_seated(error) for error in hearing.failures.values())
         self._is_uneven = len({one.height for one in heard}) > 1
         self._again_at = max(one.height for one in heard)
+        self._policy = heard[0].policy
         findings.add(checked)
         keys, gaps = checks.keys(findings)
         records, missing = await self._documents(checks.known, keys, findings)
@@ -167,7 +186,7 @@ class OpenRead:
         findings: Findings,
     ) -> tuple[list[Opened], list[Gap]]:
         wanted = [(known[record].header, known[record].holders) for record in keys]
-        blobs = await fetch_blobs(self._gateway, self.opening.request_id, wanted, findings)
+        blobs, self._is_vault_away = await fetch_blobs(self._gateway, self.opening.request_id, wanted, findings)
         opened: list[Opened] = []
         gaps: list[Gap] = []
         fates = _fates(self._gateway, known)
@@ -177,7 +196,7 @@ class OpenRead:
             header = one.header
             parts = [blobs[digest] for digest in header.blobs if digest in blobs]
             if len(parts) < len(header.blobs):
-                gaps.append(Gap(record, "blob_missing"))
+                gaps.append(Gap(record, BLOB_MISSING))
                 continue
             try:
                 data = open_chunks(key, document_context(chain, record), parts, header.size_bytes)

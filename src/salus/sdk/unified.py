@@ -6,6 +6,7 @@ ended; each use is logged. When keepers say that something new lies
 there, the next call asks again. Without the network an author still sees its own records, marked stale.
 """
 
+import asyncio
 from collections.abc import Set
 from dataclasses import dataclass, replace
 
@@ -23,6 +24,9 @@ from salus.sdk.gateway import Gateway, new_id, new_secret
 from salus.sdk.own import OwnRecords, OwnView
 from salus.sdk.reader import BREAK_GLASS_MS, OpenRead, Reader, Wanted, open_read, second_person
 from salus.sdk.views import View
+
+POLICY_WAIT_S = 1.0  # For the policy in force, where keepers answer and none gives it:
+POLICY_PAUSE_S = 0.1  # their view may lag by a block.
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +125,19 @@ class UnifiedRead:
         view = await self._open.ask(watch=True)
         if self._cell is None:
             return Unified(view=view, is_stale=False)
-        if self._own.has_old_policy(self._wanted.subject):
-            await self._desk.fetch_policy(self._wanted.subject, self._wanted.committee)
+        await self._take_policy_in_force()
         return self._joined(view, self._read_own(self._open.opening))
+
+    async def _take_policy_in_force(self) -> None:
+        """Fetch what this member missed. While it is fetched it may change again, or keepers see a block later."""
+        now_s = asyncio.get_running_loop().time
+        give_up = now_s() + POLICY_WAIT_S
+        while self._own.has_old_policy(self._wanted.subject):
+            await self._desk.fetch_policy(self._wanted.subject, self._wanted.committee)
+            if now_s() > give_up:
+                return
+            if self._own.has_old_policy(self._wanted.subject):
+                await asyncio.sleep(POLICY_PAUSE_S)
 
     def _joined(self, view: View, own: OwnView) -> Unified:
         known = {one.header.record for one in own.records}  # The keepers gave them too where some were forgotten here.
