@@ -14,7 +14,7 @@ from salus.core.ids import MINUTE_MS, MemberId
 from salus.core.wire import decode, replace
 from salus.keeper.errors import RestoredError
 from salus.keeper.messages import LogEntry
-from salus.keeper.reconciling import PATIENCE_MS, BatchesLost
+from salus.keeper.reconciling import KNOWN_TO_BE_BACK_MS, PATIENCE_MS, BatchesLost
 from salus.keeper.store import HOLDINGS
 from salus.sdk import consent
 from salus.sdk.author_store import Stage as PlanStage
@@ -349,3 +349,67 @@ async def test_keepers_whose_shares_were_dealt_again_to_a_new_epoch_have_lost_no
         assert [member.name for member in on.network.members if not member.keeper.reconciling.is_done()] == []
         view = await on.view("st-luke", await on.clinician("st-luke"), wallet)
         assert (shown(view), view.absent, named(view)) == ([data_of("a")], (), set())
+
+
+# A keeper that was only away.
+
+
+async def missed(on: Stage, author: str = "mercy") -> None:
+    """A record becomes final while one keeper is gone."""
+    wallet = await on.patient(author, rules=(permit("st-luke"),), by=author)
+    await on.network.take_down(LOST)
+    sealed = await on.seal(author, wallet, "a")
+    assert not sealed.is_durable
+
+
+async def test_a_keeper_that_was_away_serves_and_says_until_when_something_is_to_come(tmp_path: Path) -> None:
+    async with stage(tmp_path) as on:
+        await missed(on)
+        clock = on.clock
+    async with again(tmp_path, clock) as on:
+        assert on[LOST].keeping.is_reconciled
+        assert not on[LOST].keeping.has_missed_nothing
+        await on["mercy"].tend()
+        assert on[LOST].keeping.has_missed_nothing
+
+
+async def test_what_its_ledger_catches_up_with_after_its_start_counts_too(tmp_path: Path) -> None:
+    async with stage(tmp_path) as on:
+        await missed(on)
+        await on.network.bring_back(LOST)
+        await on.settled()
+        assert not on[LOST].keeping.has_missed_nothing
+        await on["mercy"].tend()
+        assert on[LOST].keeping.has_missed_nothing
+        on.clock.now += KNOWN_TO_BE_BACK_MS
+        await on.clinician("mercy")  # A block of now: what comes late from now on was not missed.
+        await on.network.take_down(LOST)
+        await on.seal("mercy", await on.patient("mercy"), "b")
+        await on.network.bring_back(LOST)
+        await on.settled()
+        assert on[LOST].keeping.has_missed_nothing
+
+
+async def test_what_its_author_cannot_deal_is_not_waited_for(tmp_path: Path) -> None:
+    async with stage(tmp_path) as on:
+        await missed(on)
+        clock = on.clock
+    put_back(tmp_path, None, "mercy", ("gateway.db",))
+    async with again(tmp_path, clock) as on:
+        assert not on[LOST].keeping.has_missed_nothing
+        await on[LOST].reconcile()
+        assert on[LOST].keeping.has_missed_nothing
+
+
+async def test_an_author_that_is_away_is_waited_for_an_hour(tmp_path: Path) -> None:
+    async with stage(tmp_path) as on:
+        await missed(on, "lakeside")
+        clock = on.clock
+    async with again(tmp_path, clock) as on:
+        await on.network.take_down("lakeside")
+        await on[LOST].reconcile()
+        assert not on[LOST].keeping.has_missed_nothing
+        on.clock.now += PATIENCE_MS + MINUTE_MS
+        await on.clinician("mercy")
+        await on.settled()
+        assert on[LOST].keeping.has_missed_nothing

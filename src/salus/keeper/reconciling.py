@@ -11,6 +11,10 @@ root on the ledger is none that this log has had; or a seat of this member signe
 
 What no author within reach has is not waited for, nor an author that stays away for an hour; where nobody answers at
 all, closed cells alone decide. Until then every answer is `RestoredError`: to a reader, a seat that is away.
+
+A keeper that was only away serves at once. What became final meanwhile its authors deal to it by themselves; it says
+how much of that is still to come, because until then the next member should not be stopped: a record that was sealed
+while one seat was away may need every other.
 """
 
 import asyncio
@@ -27,11 +31,11 @@ from salus.contracts.cells.tables import Status
 from salus.contracts.members.reads import committee_at, member_of
 from salus.contracts.reads.messages import LogKind
 from salus.contracts.reads.reads import log_root_of
-from salus.contracts.records.reads import dealing_of
+from salus.contracts.records.reads import batch_of, dealing_of
 from salus.contracts.records.tables import BATCHES as LEDGER_BATCHES
 from salus.core.clock import Clock
 from salus.core.errors import SalusError
-from salus.core.ids import HOUR_MS, BatchId, CellId, CommitteeId, Epoch, MemberId, Seat
+from salus.core.ids import HOUR_MS, SECOND_MS, BatchId, CellId, CommitteeId, Epoch, MemberId, Seat, TimeMs
 from salus.core.transport import Transport, ask
 from salus.core.wire import Record
 from salus.keeper.access_log import AccessLog, go_on
@@ -44,6 +48,7 @@ from salus.keeper.store import BATCHES, LOG, POLICIES, SubjectStore
 from salus.machine.sponsor import Sponsor
 from salus.machine.view import View, is_fresh
 
+KNOWN_TO_BE_BACK_MS = 10 * SECOND_MS  # Others leave one that did not answer alone for a moment.
 PATIENCE_MS = HOUR_MS  # How long an author that is away holds a keeper up.
 NAMED_MAX = 1024  # Batches in one message.
 LOOKED_AT_MAX = 4096  # Batches of the ledger that are looked through at once; more of them, in turns.
@@ -98,6 +103,10 @@ class Reconciling:
         self._root_seen = -1  # The version of the log's root on the ledger that was looked at last.
         self._has_looked = False  # Through the ledger's batches, since this process began.
         self._are_too_many = False
+        self._began = clock()
+        self._missed: list[tuple[MemberId, BatchId]] = []  # While this keeper was away, as far as it is not here yet.
+        self._missed_until = 0  # Then nobody is waited for any more.
+        self._are_authors_told = False
         self._began_empty = self._is_empty()  # What was taken since, before the ledger was seen, is no backup's.
         log.may_go_on = self.is_done
         self.is_done()
@@ -118,6 +127,26 @@ class Reconciling:
         if not self.is_done():
             raise RestoredError(member=self._member)
 
+    def has_missed_nothing(self) -> bool:
+        """Whether all is here that became final while this keeper was away, as far as it can be had within an hour."""
+        if not self.is_done():
+            return False
+        if self._view.time >= self._missed_until:
+            self._missed.clear()
+        while self._missed and not self._lacks(*self._missed[-1]):
+            self._missed.pop()
+        return not self._missed
+
+    def may_have_missed(self, time: TimeMs) -> bool:
+        """Whether a block of this time was decided while this keeper was away, or before others knew it was back."""
+        return time < self._began + KNOWN_TO_BE_BACK_MS
+
+    def block_arrived(self, batches: Iterable[tuple[MemberId, BatchId]]) -> None:
+        """Batches of such a block, which this member's ledger caught up with since."""
+        self._missed += [one for one in batches if self._lacks(*one)]
+        self._missed_until = self._view.time + PATIENCE_MS
+        self._are_authors_told = False
+
     async def work(self, sponsor: Sponsor) -> bool:
         """One round; whether this keeper may serve.
 
@@ -125,14 +154,13 @@ class Reconciling:
             UnavailableError: the log's root did not get onto the ledger; the next round tries again.
         """
         if self.is_done():
+            await self._ask_for_missed()
             return True
         if not self._is_fresh():
             return False
         if not self._has_looked:
-            signed = [
-                missing async for missing in _in_turns(self._missing()) if missing is not None and missing.is_signed
-            ]
-            self._conclude(is_older=bool(signed))
+            missed = [missing async for missing in _in_turns(self._missing()) if missing is not None]
+            self._conclude(missed)
         if not self._store.is_reconciled:
             await self._drop_closed()
             await self._fetch_policies()
@@ -156,22 +184,39 @@ class Reconciling:
         self._root_seen = latest.version
 
     def _look_at_batches(self) -> None:
+        missed: list[Missing] = []
         for number, missing in enumerate(self._missing()):
-            if missing is not None and missing.is_signed:
-                self._conclude(is_older=True)
-                return
+            if missing is not None:
+                missed.append(missing)
             if number >= LOOKED_AT_MAX:
                 self._are_too_many = True  # The next round of work looks through them.
                 return
-        self._conclude(is_older=False)
+        self._conclude(missed)
 
-    def _conclude(self, *, is_older: bool) -> None:
+    def _conclude(self, missed: Sequence[Missing]) -> None:
         """An empty store of a member that never logged or signed anything is new: it may serve."""
         self._has_looked = True
+        is_older = any(missing.is_signed for missing in missed)
         if is_older and self._store.is_reconciled:
             self._store.set_reconciled(False)
         elif not is_older and not self._store.is_reconciled and self._root_seen < 0 and self._began_empty:
             self._store.set_reconciled(True)
+        if self._store.is_reconciled:  # Else they are waited for before it serves.
+            self._missed += [(missing.author, missing.batch_id) for missing in missed]
+            self._missed_until = self._view.time + PATIENCE_MS
+
+    async def _ask_for_missed(self) -> None:
+        """Tell authors once what is missing here: what one cannot deal, or no member has, is not waited for."""
+        if self._are_authors_told or self.has_missed_nothing():
+            return
+        self._are_authors_told = True
+        for author in {author for author, _ in self._missed}:
+            of_author = [batch_id for whose, batch_id in self._missed if whose == author]
+            unknown = await self._unknown(author, of_author)
+            if unknown is None:
+                self._are_authors_told = False  # It is away: the next round asks again.
+                continue
+            self._missed = [one for one in self._missed if one[0] != author or one[1] not in unknown]
 
     def _is_empty(self) -> bool:
         execute = self._store.connection.execute
@@ -214,17 +259,35 @@ class Reconciling:
 
     async def _is_coming(self, author: MemberId, batches: Sequence[BatchId]) -> bool:
         """Whether an author deals some of these again, or may do so once it is back."""
+        unknown = await self._unknown(author, batches)
+        return unknown is None or not set(batches) <= unknown
+
+    async def _unknown(self, author: MemberId, batches: Sequence[BatchId]) -> set[BatchId] | None:
+        """Which of these an author cannot deal again, as it will the others; none where it does not answer."""
         if member_of(self._view.state, author) is None:
-            return False  # It has left the network, and nobody else has the keys to deal.
-        is_coming = False
+            return set(batches)  # It has left the network, and nobody else has the keys to deal.
+        unknown: set[BatchId] = set()
         for start in range(0, len(batches), NAMED_MAX):
             named = tuple(batches[start : start + NAMED_MAX])
             try:
                 reply = await ask(self._transport, author, BatchesLost(batches=named), DealingAgain)
             except SalusError:
-                return True
-            is_coming = is_coming or not set(named) <= set(reply.unknown)
-        return is_coming
+                return None
+            unknown.update(reply.unknown)
+        return unknown
+
+    def _lacks(self, author: MemberId, batch_id: BatchId) -> bool:
+        """Whether a seat of this member should hold a batch, as it was dealt last, and does not."""
+        batch, dealing = batch_of(self._view.state, author, batch_id), dealing_of(self._view.state, author, batch_id)
+        if batch is None or dealing is None or not self._own_seats(batch.committee, dealing.epoch):
+            return False
+        held = sa.select(sa.literal(1)).where(
+            BATCHES.c.author == author,
+            BATCHES.c.batch_id == batch_id,
+            BATCHES.c.root == batch.root,
+            BATCHES.c.share_root == dealing.share_root,
+        )
+        return self._store.connection.execute(held).first() is None
 
     def _missing(self) -> Iterator[Missing | None]:
         """For each batch on the ledger, as it was dealt last, whether this member's seats should hold it and do not."""

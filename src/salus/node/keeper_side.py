@@ -87,6 +87,11 @@ class KeeperSide:
         self.keeper.reconciling.is_done()  # This is when it looks.
         return self._store.is_reconciled
 
+    @property
+    def has_missed_nothing(self) -> bool:
+        """Whether all is here that became final while the keeper was away."""
+        return self.keeper.reconciling.has_missed_nothing()
+
     async def reconcile(self) -> bool:
         """Catch up after the store was put back from a backup, or lost; whether the keeper serves. Safe to repeat."""
         was_reconciled = self.is_reconciled
@@ -152,11 +157,14 @@ class KeeperSide:
         return () if committee is None else tuple(holder.member for holder in committee.seats)
 
     def _block_arrived(self, stored: StoredBlock) -> None:
-        if not self.keeper.answers.watched:
+        reconciling = self.keeper.reconciling
+        if not self.keeper.answers.watched and not reconciling.may_have_missed(stored.header.time):
             return
         accepted = self._ledger.accepted(stored.header.height)
         batches = [(sponsor, message.batch_id) for sponsor, message in accepted if isinstance(message, Anchor)]
-        if batches:
+        if batches and reconciling.may_have_missed(stored.header.time):
+            reconciling.block_arrived(batches)
+        if batches and self.keeper.answers.watched:
             task = asyncio.get_running_loop().create_task(self._notify(batches))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)

@@ -90,6 +90,10 @@ KINDS: Mapping[str, Kind] = {
         "its store was put back from a backup, or lost, so it serves nothing until it has caught up",
         "Wait until the other members are up and have sent what is missing; see docs/backup.md.",
     ),
+    "store.missed": _warning(
+        "it serves, and records that became final while it was away are still on their way to it",
+        "Stop no other member meanwhile. If it lasts longer than a minute, bring their authors back.",
+    ),
     "store.unreadable": _error("its store cannot be read", "Check the disk, or the database it is in."),
     "log.root_overdue": _error(
         "its log's root is overdue, so it answers break-glass alone",

@@ -24,6 +24,7 @@ CHECKS: Mapping[str, str] = {  # A check of readiness (`parts_here.py`), and the
     "store_open": "store.unreadable",
     "votes": "engine.looking_on",
     "reconciled": "store.catching_up",
+    "missed_nothing": "store.missed",
     "log_anchored": "log.root_overdue",
     "outbox_moves": "outbox.stuck",
 }

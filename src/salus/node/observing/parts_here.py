@@ -1,9 +1,9 @@
 """Fills an `Operating` with what runs in a process: a ledger unit, a keeper, gateways, or a whole network.
 
 Readiness, part by part: a ledger's engine answers and has caught up, and in one process came to the others' result; a
-keeper's view is fresh, its store can be read, is as new as the ledger, and its log's root is not overdue; a gateway's
-view is fresh, its store is as new as the ledger and its outbox moves. Members of one process come and go: what runs
-there is asked for anew each time.
+keeper's view is fresh, its store can be read, is as new as the ledger, holds what became final while it was away, and
+its log's root is not overdue; a gateway's view is fresh, its store is as new as the ledger and its outbox moves.
+Members of one process come and go: what runs there is asked for anew each time.
 """
 
 import asyncio
@@ -175,6 +175,7 @@ def _of_keeper_side(side: KeeperSide, ledger: Ledger, clock: Clock) -> Iterator[
     yield own, "view_fresh", lambda: is_fresh(ledger, clock())
     yield own, "store_open", lambda: side.is_store_open
     yield own, "reconciled", lambda: side.is_reconciled
+    yield own, "missed_nothing", lambda: side.has_missed_nothing
     yield own, "log_anchored", lambda: not side.keeper.log.is_overdue
 
 
