@@ -5,11 +5,13 @@ An answer with exit code 5 (unavailable) or a lost connection says what to do: w
 
 import asyncio
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from salus.cli.socket import socket_path
+from salus.cli.errors import ConnectionLostError
+from salus.cli.output import Screen
+from salus.cli.socket import forwarded, socket_path
 
 LINE_BYTES_MAX = 16 << 20
 UNAVAILABLE = 5
@@ -42,6 +44,18 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """What a command said, for who reads it later. Satisfies `Sink`."""
+
+    out: bytearray = field(default_factory=bytearray)
+    err: bytearray = field(default_factory=bytearray)
+
+    def write(self, data: bytes, *, is_error: bool = False) -> None:
+        """See `Sink`."""
+        (self.err if is_error else self.out).extend(data)
+
+
+@dataclass(frozen=True, slots=True)
 class Client:
     """Sends commands to the network of one folder."""
 
@@ -54,6 +68,15 @@ class Client:
                 return await self._asked(argv)
         except (OSError, TimeoutError):
             return Answer(LOST, "", "no answer came")
+
+    async def typed(self, *argv: str) -> Answer:
+        """Give a command once, through `salus`'s own client: it waits for a network that is supervised, no more."""
+        kept, screen = Kept(), Screen(folder=self.folder)
+        try:
+            code = await asyncio.to_thread(forwarded, self.folder, argv, kept, screen)
+        except ConnectionLostError:
+            code = LOST
+        return Answer(LOST if code is None else code, kept.out.decode(), kept.err.decode())
 
     async def __call__(self, *argv: str, patience_s: float = 90.0) -> Answer:
         """Give a command, again and again while what it needs is away."""

@@ -4,10 +4,12 @@ import asyncio
 import os
 import resource
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -17,13 +19,16 @@ from salus.node.backup.marks import restored_at
 from salus.node.backup.putting_back import put_back
 from salus.node.backup.taking import take
 from salus.node.folder import member_folder
+from salus.node.observing.asking import asked
 from salus.node.site import read_site
 from tests.faults.chain import Load, check
+from tests.faults.client import Answer, Client
 from tests.faults.members import members
 from tests.faults.part import Plan
+from tests.faults.people import admitted, observations, reading
 from tests.faults.proxy import FAIR, HALF_OPEN, Weather
 from tests.faults.stage import Stage, long, staged
-from tests.support.apart import needs_cometbft
+from tests.support.apart import apart, needs_cometbft
 
 pytestmark = needs_cometbft
 
@@ -331,36 +336,81 @@ async def test_a_member_restored_from_its_backup_serves_only_once_it_has_caught_
 
 @long
 async def test_a_rolling_restart_under_load_fails_no_request(tmp_path: Path) -> None:
-    async with staged(tmp_path) as on:
-        ending = asyncio.Event()
-        workers = [asyncio.create_task(keep_asking(on, number, ending)) for number in range(3)]
-        for name in on.net.names:
-            for part in ("keeper", "ledger"):
-                assert await on.net.stop_one(part, name) == 0
-            for part in ("ledger", "keeper"):
-                await on.net.start_one(part, name)
-                await on.net.serves(part, name)
-            await on.net.level()
-        assert await on.net.stop_one("gateway") == 0
-        await on.net.start_one("gateway")
-        await on.net.serves("gateway")
-        ending.set()
-        done = await asyncio.gather(*workers)
-        assert min(done) >= 3, "There was load."
-        await on.check()
+    async with members(tmp_path) as net:
+        with apart(tmp_path):
+            client = Client(tmp_path)
+            person, sources = await admitted(tmp_path, client, 1, tuple(net.names))
+            on, ending = Stage(net, client, person, sources), asyncio.Event()
+            workers = [asyncio.create_task(work(on, ending)) for work in (writes, reads, grants_and_revokes)]
+            for name in net.names:
+                await restarted(tmp_path, f"ledger-{name}", f"keeper-{name}")
+            await restarted(tmp_path, "gateway")
+            ending.set()
+            done = await asyncio.gather(*workers)
+            assert min(done) >= 3, "There was load."
+            await on.check()
 
 
-async def keep_asking(on: Stage, number: int, ending: asyncio.Event) -> int:
-    """Write and read until it is over, as whoever repeats what is not done yet; how often. Whatever fails raises."""
+async def restarted(folder: Path, *names: str) -> None:
+    """End processes as docs/operating.md does it, and wait until their supervisor has brought all of them up."""
+    before = {name: pid_of(folder, name) for name in names}
+    for pid in before.values():
+        os.kill(pid, signal.SIGTERM)
+    async with asyncio.timeout(120.0):
+        while True:
+            others = all(pid_of(folder, name) not in (0, before[name]) for name in names)
+            if others and (await asked(folder)).status.is_ready:
+                return
+            await asyncio.sleep(0.2)
+
+
+def pid_of(folder: Path, name: str) -> int:
+    """Of a supervised process; 0 where none runs."""
+    with suppress(OSError, IndexError):
+        return int((folder / "run" / f"{name}.pid").read_text().split()[0])
+    return 0
+
+
+async def writes(on: Stage, ending: asyncio.Event) -> int:
+    """Take documents in at one member after the other until it is over, each with one command; how often."""
+    done = 0
+    while not ending.is_set():
+        path, sources = on.person.bundle(f"load-{done}", (on.net.names[done % 4],))
+        assert_done(await on.client.typed("import", str(path), "--json"))
+        on.sources |= set(sources)
+        done += 1
+    return done
+
+
+async def reads(on: Stage, ending: asyncio.Event) -> int:
+    """Read through one member after the other until it is over; how often. Nothing is old, nothing is missing."""
     done = 0
     while not ending.is_set():
         before = set(on.sources)
-        if number == 0:
-            await on.write(f"load-{done}", on.net.names[done % 4])
-        else:
-            assert await on.person.seen(on.person.name) >= before
+        words = reading(on.person, on.person.name, on.net.names[done % 4])
+        record = assert_done(await on.client.typed("read", *words, "--json"))
+        told = {name: value for name, value in record.items() if name != "documents"}
+        assert (record["is_stale"], record["gaps"]) == (False, []), (words, told)
+        assert observations(record) >= before
         done += 1
     return done
+
+
+async def grants_and_revokes(on: Stage, ending: asyncio.Event) -> int:
+    """Change the rules until it is over; how often."""
+    done = 0
+    while not ending.is_set():
+        words, more = (("grant", ("--for", "TREAT")), ("revoke", ()))[done % 2]
+        who = ("--as", on.person.name, "--to", "st-luke")
+        assert_done(await on.client.typed("consent", words, *who, *more, "--json"))
+        done += 1
+    return done
+
+
+def assert_done(answer: Answer) -> dict[str, Any]:
+    assert answer.code == 0, f"{answer.code}: {answer.out} {answer.err}"
+    said: dict[str, Any] = answer.json
+    return said
 
 
 @long
