@@ -1,10 +1,23 @@
 """`salus status`: what is wrong is named with what to do; the exit code says whether all serve."""
 
+import fcntl
 import json
+import os
+import pty
 import re
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from rich.text import Text
 
 from salus.cli.home import found_home
 from salus.cli.main import main
@@ -111,3 +124,100 @@ def test_a_network_in_one_process_that_is_up_is_ready(tmp_path: Path, capfd: pyt
         said = json.loads(capfd.readouterr().out)
     assert said["ready"] is True
     assert {part["part"] for part in said["parts"]} == {"ledger", "keeper", "gateway"}
+
+
+# The live table.
+
+ROWS, COLUMNS_WIDE, COLUMNS_NARROW = 60, 150, 80
+WAIT_S = 30.0
+
+
+class Terminal:
+    """A terminal of a given width, with `salus status` in it."""
+
+    def __init__(self, folder: Path, columns: int) -> None:
+        self._fd, inner = pty.openpty()
+        self.resize(columns)
+        command = (sys.executable, "-m", "salus.cli.main", "status", "--home", str(folder))
+        environment = {
+            name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")
+        }
+        self.process = subprocess.Popen(
+            command,
+            stdin=inner,
+            stdout=inner,
+            stderr=inner,
+            env={**environment, "TERM": "xterm"},
+            preexec_fn=_own_terminal,
+        )
+        os.close(inner)
+        self.said = ""
+
+    def resize(self, columns: int) -> None:
+        fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, columns, 0, 0))
+
+    def press(self, key: bytes) -> None:
+        os.write(self._fd, key)
+
+    def shows(self, *words: str) -> str:
+        """What is drawn, from the last call on until all of this is there."""
+        deadline, drawn = time.monotonic() + WAIT_S, ""
+        while not all(word in drawn for word in words):
+            assert time.monotonic() < deadline, drawn
+            drawn += self._read(0.2)
+        return drawn
+
+    def rest(self) -> str:
+        """All that is still drawn until it ends."""
+        drawn, deadline = "", time.monotonic() + WAIT_S
+        while self.process.poll() is None and time.monotonic() < deadline:
+            drawn += self._read(0.2)
+        return drawn + self._read(0.2)
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self._fd)
+
+    def _read(self, seconds: float) -> str:
+        with suppress(OSError):  # Its other end is closed.
+            if select.select([self._fd], [], [], seconds)[0]:
+                return os.read(self._fd, 65_536).decode(errors="replace")
+        return ""
+
+
+def _own_terminal() -> None:
+    """Let keys that are pressed there be signals to this process."""
+    os.setsid()
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+@contextmanager
+def terminal(folder: Path, columns: int) -> Iterator[Terminal]:
+    made = Terminal(folder, columns)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def widest(drawn: str) -> int:
+    """The longest line, without what only moves or colours."""
+    return max(len(Text.from_ansi(line).plain.rstrip()) for line in re.split(r"[\r\n]+", drawn))
+
+
+@pytest.mark.parametrize("columns", [COLUMNS_WIDE, COLUMNS_NARROW])
+def test_the_table_is_drawn_anew_and_ctrl_c_ends_it_in_order(tmp_path: Path, columns: int) -> None:
+    folder = tmp_path / "network"
+    found_home(folder)
+    with terminal(folder, columns) as screen:
+        assert "salus up" in screen.shows("no network is up")
+        with up(folder) as process:
+            drawn = screen.shows("northgate", "gateway", "yes")
+            assert widest(drawn) <= columns
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(WAIT_S) == 0
+            screen.shows("no network is up")
+        screen.press(b"\x03")
+        assert "Traceback" not in screen.rest()
+        assert screen.process.wait(WAIT_S) == 0

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 PLAIN_WIDTH = 200  # Of what is piped: lines are not broken for a screen that is not there.
 _PLAIN_PROGRESS_S = 5.0
-_NEVER_BROKEN = frozenset({"id", "transaction"})  # People copy these.
+_NEVER_BROKEN = frozenset({"id", "transaction", "member", "part"})  # People copy these, or look for them.
 
 
 class Sink(Protocol):

@@ -90,8 +90,9 @@ def _show(found: "Status", output: Output) -> None:
 
 
 def _live(folder: Path) -> None:
-    """A table that is drawn anew every two seconds, until Ctrl-C."""
+    """A table that is drawn anew every two seconds, until Ctrl-C: that is its usual end."""
     import time
+    from contextlib import suppress
 
     from rich.console import Console
     from rich.live import Live
@@ -99,10 +100,9 @@ def _live(folder: Path) -> None:
 
     from salus.cli.output import Kept, Screen
 
-    screen = own_screen()
-    with Live(console=Console(highlight=False), auto_refresh=False, screen=False) as live:
+    with suppress(KeyboardInterrupt), Live(console=Console(highlight=False), auto_refresh=False, screen=False) as live:
         while True:
             kept = Kept()
-            _show(_looked(folder), Output(kept, Screen(True, screen.width), as_json=False))
+            _show(_looked(folder), Output(kept, Screen(True, own_screen().width), as_json=False))
             live.update(Text.from_ansi(bytes(kept.out).decode()), refresh=True)
             time.sleep(LOOK_EVERY_S)
