@@ -21,7 +21,7 @@ from salus.sdk.author_store import Stage as PlanStage
 from salus.sdk.patient_log import LogFault
 from tests.keeper.coming_back import LOST, again, count, log_of, named, numbers, put_back, taken
 from tests.node.changing import seated
-from tests.node.stage import BTG, data_of, deny, documents, permit, shown, stage
+from tests.node.stage import BTG, Stage, data_of, deny, documents, permit, shown, stage
 
 
 async def test_before_it_has_caught_up_it_answers_nobody_not_even_in_an_emergency(tmp_path: Path) -> None:
