@@ -48,3 +48,13 @@ def test_a_port_that_somebody_uses_is_passed_over(monkeypatch: pytest.MonkeyPatc
         monkeypatch.setattr(site, "LISTENING_PORTS", range(port, port + 1))
         with pytest.raises(SiteError):
             free_ports(1)
+
+
+def test_ports_of_one_member_lie_in_a_row_beside_what_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, *others = free_ports(21)
+    assert others == list(range(first + 1, first + 21))
+    with socket.socket() as taken:
+        taken.bind((LOOPBACK, first + 9))
+        monkeypatch.setattr(site, "LISTENING_PORTS", range(first, first + 21))
+        found = {free_ports(7)[0] for _ in range(40)}
+    assert found <= {first, first + 14}
