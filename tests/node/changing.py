@@ -1,8 +1,11 @@
 """A committee that changes while the network runs, in one line each."""
 
+from collections.abc import Sequence
+
 import sqlalchemy as sa
 
 from salus.cli.actions import governance
+from salus.contracts.members.messages import RemoveMember
 from salus.contracts.members.reads import former
 from salus.contracts.members.tables import Standing
 from salus.contracts.records.reads import dealing_of
@@ -32,6 +35,25 @@ async def seated(on: Stage, *names: str) -> int:
     assert await decide(on, change, by=enough(on)) is Standing.EXECUTED
     committee = on["mercy"].gateway.committee(on.network.committee)
     return committee.epoch
+
+
+async def left(on: Stage, name: str, successor: str, *, seats: Sequence[str] = ()) -> None:
+    """A member goes, with a successor; its seat, and others, before it."""
+    if seats:
+        await seated(on, *seats)
+    change = RemoveMember(
+        member=MemberId(name),
+        version=governance.entry_of(home(on), name).version,
+        successor=MemberId(successor),
+    )
+    assert await decide(on, change, by=enough(on)) is Standing.EXECUTED
+    await on.network.follow()
+
+
+async def repaired(on: Stage, rounds: int = 3) -> None:
+    """As `dealt_again`, and nobody has anything left of what was not its own."""
+    await dealt_again(on, rounds)
+    assert all(member.repairer.behind() == [] and member.store.repairs() == [] for member in on.network.members)
 
 
 def share_roots(on: Stage, member: str) -> set[bytes]:

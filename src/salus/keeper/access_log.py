@@ -126,13 +126,21 @@ class AccessLog:
         Raises:
             RestoredError: entries may have been forgotten, and it is not known yet how many.
         """
+        return self.append_all([(subject, fill)], person)[0]
+
+    def append_all(self, fills: Sequence[tuple[SubjectId, Fill]], person: bytes) -> list[LogEntry]:
+        """Write an entry for each of these subjects, all or none; durable on return. Raises as `append`."""
         self._check_complete()
-        tag = self._store.tag(subject)
+        entries: list[LogEntry] = []
         try:
             with self._store.commit("log.append"):
-                number, subject_number, previous = self._bridged(tag, self.newest)
-                entry = fill(number + 1, subject_number + 1, previous)
-                self._insert(tag, person, entry)
+                number = self.newest
+                for subject, fill in fills:
+                    tag = self._store.tag(subject)
+                    number, subject_number, previous = self._bridged(tag, number)
+                    number += 1
+                    entries.append(fill(number, subject_number + 1, previous))
+                    self._insert(tag, person, entries[-1])
         except BaseException:
             self._number = None  # A write that was reported as failed may have been kept.
             with suppress(UnavailableError):
@@ -140,8 +148,9 @@ class AccessLog:
             raise
         if self._number is None or self._oldest_unanchored is None:
             self._oldest_unanchored = self._find_unanchored()
-        self._number = entry.number
-        return entry
+        if entries:
+            self._number = entries[-1].number
+        return entries
 
     def entries(self, subject: SubjectId, after: int = 0) -> list[bytes]:
         """A subject's entries with a higher number, encoded, by rising number."""

@@ -9,7 +9,7 @@
 The envelope itself is not kept. A record is served only once this keeper's own final state holds the batch.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import sqlalchemy as sa
 
@@ -72,10 +72,16 @@ _HOLDINGS_OF = sa.select(
 
 Roots = tuple[Digest, Digest]  # Of headers and of share hashes.
 
+Judge = Callable[[], None]
+
 # Built once: asked for every deposit.
 _BY_AUTHOR = BATCHES.c.author == sa.bindparam("author")
 _ROOTS = sa.select(BATCHES.c.root, BATCHES.c.share_root).where(_BY_AUTHOR, BATCHES.c.batch_id == sa.bindparam("batch"))
 _WAITING = sa.select(sa.func.count()).where(BATCHES.c.good_until > 0, _BY_AUTHOR)
+
+
+def _no_more() -> None:
+    """There is nothing else to judge, or to note."""
 
 
 class Deposits:
@@ -114,10 +120,20 @@ class Deposits:
         """
         shares, body = self._opened(sender, deposit)
         held = await self._checked(shares, body)
-        refused = await self._refused_now(shares, held)
+        return await self.take(shares, held)
+
+    async def take(
+        self, shares: BatchHead, held: Sequence[HeldOf], judge: Judge = _no_more, note: Judge = _no_more
+    ) -> Deposited | DepositRefused:
+        """Keep what leads to the roots, and sign. `judge` raises in the state in which all is judged; `note` is told
+        before anything is stored that was not here before. Raises as `accept`, from NotSeatedError on.
+        """
+        refused = await self._refused_now(shares, held, judge)
         if refused:
             return DepositRefused(indices=tuple(sorted(refused)))
         self._check_room(shares)
+        if not self._is_here(shares):
+            note()
         good_until = max(self._view.time, self._clock()) + GOOD_MS
         self._keep(shares, held, good_until)
         statement = deposited(
@@ -138,6 +154,16 @@ class Deposits:
         wanted = query.where(BATCHES.c.batch_id.in_([batch_id for batch_id, _, _ in batches]))
         held = {tuple(row) for row in self._store.connection.execute(wanted)}
         return tuple(batch[0] for batch in batches if batch not in held)
+
+    def holdings_in(self, author: MemberId, batch_id: BatchId, roots: Roots) -> list[tuple[bytes, Holding]] | None:
+        """All that is held of a batch under these roots, encoded and not; none where it is not held."""
+        place = (author, batch_id, *roots)
+        if self._store.connection.execute(sa.select(BATCHES.c.author).where(*_at(BATCHES, place))).first() is None:
+            return None
+        query = sa.select(HOLDINGS.c.tag, HOLDINGS.c.wrapped).where(*_at(HOLDINGS, place)).order_by(HOLDINGS.c.tag)
+        rows = self._store.connection.execute(query).all()
+        found = [self._store.unwrapped(bytes(row.tag), row.wrapped, _context(*place)) for row in rows]
+        return [(data, reopen(Holding, data)) for data in found]
 
     def holdings_of(
         self,
@@ -190,6 +216,10 @@ class Deposits:
     def _is_final(self, author: MemberId, batch_id: BatchId, root: Digest, share_root: Digest) -> bool:
         return is_in_force(self._view.state, author, batch_id, root, share_root)
 
+    def _is_here(self, shares: BatchHead) -> bool:
+        place = {"author": shares.author, "batch": shares.batch_id}
+        return (shares.root, shares.share_root) in {tuple(row) for row in self._store.connection.execute(_ROOTS, place)}
+
     def _check_room(self, shares: BatchHead) -> None:
         """What waits for a block, and is dropped without one, may not fill the disk in the meantime."""
         place = {"author": shares.author, "batch": shares.batch_id}
@@ -208,7 +238,12 @@ class Deposits:
     def _waiting(self, author: MemberId) -> int:
         return int(self._store.connection.execute(_WAITING, {"author": author}).scalar_one())
 
-    def _seated(self, shares: BatchHead) -> Committee:
+    def seated(self, shares: BatchHead) -> Committee:
+        """The committee, if this member has the seat now.
+
+        Raises:
+            NotSeatedError: it has not, or the epoch has passed.
+        """
         committee = own_seat(self._view.state, shares.committee, shares.seat, self._member)
         if shares.epoch != committee.epoch:
             raise NotSeatedError(seat=shares.seat, epoch=committee.epoch)
@@ -216,7 +251,7 @@ class Deposits:
 
     async def _checked(self, shares: BatchHead, body: bytes) -> tuple[HeldOf, ...]:
         """What is to be held; blocks may come meanwhile, so what depends on them is judged afterwards."""
-        order = ToCheck(len(self._seated(shares).seats), body)
+        order = ToCheck(len(self.seated(shares).seats), body)
         found: Sound | Unsound | Unread = decode(CHECKED, await self._carry(check_deposits, encode(order)))
         if isinstance(found, Unread):
             raise EnvelopeError(seat=shares.seat)
@@ -225,11 +260,12 @@ class Deposits:
             raise InconsistentDealerError(reason=found.reason, **facts)
         return found.held
 
-    async def _refused_now(self, shares: BatchHead, held: Sequence[HeldOf]) -> list[int]:
+    async def _refused_now(self, shares: BatchHead, held: Sequence[HeldOf], judge: Judge) -> list[int]:
         """Indices refused, all judged in one state: a block that comes while a policy is fetched may revoke another."""
         for _ in range(ROUNDS_MAX):
             height = self._view.height
-            self._seated(shares)
+            self.seated(shares)
+            judge()
             final = batch_of(self._view.state, shares.author, shares.batch_id)
             if final is not None and (final.root != shares.root or self._is_dealt_otherwise(shares)):
                 raise DepositConflictError(batch_id=shares.batch_id)

@@ -75,6 +75,36 @@ class PolicyMissingError(UnavailableError):
     code = "keeper.policy_missing"
 
 
+class NotSuccessorError(RefusalError):
+    """The author has not left the network, or another member succeeded it: nobody else deals its batches again."""
+
+    code = "keeper.not_successor"
+
+
+class NotBehindError(RefusalError):
+    """No such batch is dealt to the keepers of before: there is nothing to deal again."""
+
+    code = "keeper.not_behind"
+
+
+class WitnessError(RefusalError):
+    """Too few keepers of before say that these are all records of the batch."""
+
+    code = "keeper.witness"
+
+
+class NotHeldError(UnavailableError):
+    """This keeper does not hold the batch, or its vault has not all ciphertext yet."""
+
+    code = "keeper.not_held"
+
+
+class RepairWaitsError(UnavailableError):
+    """A patient of the batch has frozen the record, or is not known here: nothing of the batch leaves until then."""
+
+    code = "keeper.repair_waits"
+
+
 class StaleError(UnavailableError):
     """This keeper's view of the ledger is older than 60 seconds, or behind what was asked."""
 

@@ -29,6 +29,8 @@ from salus.keeper.messages import (
     LogAsking,
     Noted,
     PolicyWanted,
+    RepairAsk,
+    RepairDeposit,
     SealedAnswer,
     SealedFirstPolicies,
     SealedLog,
@@ -40,6 +42,7 @@ from salus.keeper.messages import (
 )
 from salus.keeper.policies import Policies
 from salus.keeper.reconciling import Reconciling
+from salus.keeper.repairs import Repairs
 from salus.keeper.seats import has_sat, own_place
 from salus.keeper.store import SubjectStore
 from salus.keeper.widenings import Widenings
@@ -111,12 +114,15 @@ class Keeper:
         self.answers = Answers(
             member, view, self.policies, self.deposits, self.log, packs, keys.opening, keys.signing, clock
         )
+        self.repairs = Repairs(member, view, self.policies, self.deposits, self.log, keys.opening, keys.signing, clock)
         self.reconciling = Reconciling(member, store, view, transport, self.policies, self.log, clock)
 
     def open_door(self, door: Door) -> None:
         """Let the member's door lead here."""
         self.writers.open_door(door)
         door.answer(Deposit, self.deposits.accept)
+        door.answer(RepairAsk, self.answer_repair)
+        door.answer(RepairDeposit, self.repairs.accept)
         door.answer(HeldWanted, self._missing)
         door.answer(SealedPolicy, self.policies.accept)
         door.answer(SealedFirstPolicies, self.policies.accept_first)
@@ -133,6 +139,15 @@ class Keeper:
         """
         self.reconciling.check()
         return await self.answers.answer(sender, asked)
+
+    async def answer_repair(self, sender: MemberId, asked: RepairAsk) -> SealedAnswer:
+        """A departed author's batch for its successor, as `Repairs.answer`; nothing before this keeper has caught up.
+
+        Raises, before all that `Repairs.answer` raises:
+            RestoredError: the store was put back or lost, and not all is done of what follows from that.
+        """
+        self.reconciling.check()
+        return await self.repairs.answer(sender, asked)
 
     async def reconcile(self, sponsor: Sponsor) -> bool:
         """Catch up after the store was put back or lost; whether this keeper may serve. Safe to repeat."""

@@ -169,6 +169,87 @@ class WideningNotice(Record, tag="keeper.widening_notice/1", frozen=True):
     noticed: TimeMs  # Block time.
 
 
+# Dealing a departed author's batch again.
+
+
+class RepairAsking(Record, tag="keeper.repair_asking/1", frozen=True):
+    """A successor asks for a batch's shares."""
+
+    opening: bytes  # An encoded `reads.opening.RepairOpening`.
+    signature: Signature  # By the successor's ledger key, over `reads.opening.repair_to_sign`.
+    at_height: Height  # Answer no older than this.
+
+
+class RepairAsk(Record, tag="keeper.repair_ask/1", frozen=True):
+    """A `RepairAsking`, sealed to one seat."""
+
+    committee: CommitteeId
+    epoch: Epoch  # At which the batch was dealt last.
+    seat: Seat  # The asked one's, at that epoch.
+    sealed: Sealed
+
+
+class RepairHead(Record, tag="keeper.repair_head/1", frozen=True):
+    """What a keeper signs of its answer, and to other keepers: these are the batch's records, no more and no fewer."""
+
+    chain: ChainId
+    request_id: RequestId
+    author: Name
+    batch_id: BatchId
+    committee: CommitteeId
+    epoch: Epoch
+    seat: Seat
+    height: Height
+    indices: bytes  # Two bytes each, rising: of every patient whose cell is not closed.
+    root: Digest  # Over the holdings (RFC 6962).
+
+
+class RepairAnswer(Record, tag="keeper.repair_answer/1", frozen=True):
+    """What the successor opens."""
+
+    head: RepairHead
+    signature: Signature
+    holdings: tuple[bytes, ...]  # Encoded `checking.Holding`s, one for each patient.
+
+
+class RepairPart(Record, tag="keeper.repair_part/1", frozen=True):
+    """One patient's records for one seat, and their path to the batch's root: nobody has the dummies' seed any more."""
+
+    entries: tuple[Entry, ...]  # By rising index.
+    leaf_proof: bytes
+
+
+class Witness(Record, tag="keeper.witness/1", frozen=True):
+    """A keeper of before says which records there are, so that none can be left out."""
+
+    head: RepairHead
+    signature: Signature
+
+
+class RepairShares(Record, tag="keeper.repair_shares/1", frozen=True):
+    """What one seat gets of a departed author's batch, dealt again by its successor."""
+
+    chain: ChainId
+    dealer: Name
+    author: Name
+    batch_id: BatchId
+    committee: CommitteeId
+    epoch: Epoch
+    seat: Seat
+    root: Digest
+    share_root: Digest
+    dummy_seed: Digest  # Of share rows alone.
+    parts: tuple[RepairPart, ...]
+    witnesses: tuple[Witness, ...]  # More than may lie, of those to whom it was dealt before.
+
+
+class RepairDeposit(Record, tag="keeper.repair_deposit/1", frozen=True):
+    """A `Signed` `RepairShares`, sealed to one seat."""
+
+    seat: Seat
+    sealed: SealedShares
+
+
 # Reading.
 
 
@@ -330,6 +411,16 @@ def info(chain: ChainId, what: str) -> bytes:
 def batch_statement(body: bytes) -> Digest:
     """What an author signs of a seat's shares."""
     return tagged("keeper.batch_shares", body)
+
+
+def repair_shares_statement(body: bytes) -> Digest:
+    """What a successor signs of a seat's shares."""
+    return tagged("keeper.repair_shares", body)
+
+
+def repair_statement(head: RepairHead) -> Digest:
+    """What a keeper signs of an answer to a successor."""
+    return tagged("keeper.repair", encode(head))
 
 
 def head_statement(head: AnswerHead) -> Digest:

@@ -228,6 +228,12 @@ class Policies:
         cell = None if cell_id is None else cell_of(self._view.state, cell_id)
         return cell is not None and cell.status is Status.CLOSED
 
+    def status_of(self, subject: SubjectId) -> Status | None:
+        """The status of the subject's cell; none where it is not known here."""
+        cell_id = self._cell_of(self._store.tag(subject))
+        cell = None if cell_id is None else cell_of(self._view.state, cell_id)
+        return None if cell is None else cell.status
+
     def forget(self, cell_id: CellId, tag: bytes) -> None:
         """Let go of what is in memory of a subject that was dropped."""
         self._cells.pop(tag, None)

@@ -35,6 +35,7 @@ from salus.sdk.hands import Hands
 from salus.sdk.own import OwnRecords
 from salus.sdk.reader import Reader, Wanted
 from salus.sdk.redealing import Redealer
+from salus.sdk.repairing import Repairer
 from salus.sdk.unified import Unified, UnifiedRead
 from salus.vault.vault import GOOD_MS
 
@@ -84,6 +85,7 @@ class GatewaySide:
         self.own_log = AccessLog(name, self.store, clock)
         self.author = Author(self.gateway, self.store, self.blobs, hands)
         self.redealer = Redealer(self.gateway, self.store, self.blobs)
+        self.repairer = Repairer(self.gateway, self.store, self.blobs)
         self.own = OwnRecords(self.gateway, self.store, self.blobs, self.own_log, packs)
         self.desk = Desk(self.gateway, self.store, self.own_log, secrets.gateway)
         self.directory = Directory(self.gateway, self.store)
@@ -142,7 +144,7 @@ class GatewaySide:
         roots = int(await anchor(self.own_log, LogKind.AUTHOR, self.ledger, self.gateway.sponsor))
         self._drop_orphans()
         await self.author.resume()
-        again = await self.redealer.work()
+        again = await self.redealer.work() + await self.repairer.work()
         durable = await self.author.work_outbox()
         return Tended(log_roots=roots, batches_made_durable=durable, batches_dealt_again=again)
 

@@ -11,7 +11,7 @@ import asyncio
 from pathlib import Path
 
 from salus.contracts.consent import Pack
-from salus.contracts.members.reads import committee_at
+from salus.contracts.members.reads import committee_at, committee_of
 from salus.contracts.records.messages import Anchor
 from salus.contracts.records.reads import batch_of, dealing_of
 from salus.core.clock import Clock
@@ -63,8 +63,18 @@ class KeeperSide:
         )
         self.blobs = blobs or vault_store(folder, faults)
         self.vault = Vault(
-            name, ledger.chain, self.blobs, transport, secrets.keeper, self._permits, self._seat_members, clock
+            name,
+            ledger.chain,
+            self.blobs,
+            transport,
+            secrets.keeper,
+            self._permits,
+            self._seat_members,
+            clock,
+            self._coming_members,
         )
+        self.keeper.repairs.fetch_blobs = self._fetch_blobs
+        self._fetches: dict[tuple[MemberId, BatchId], asyncio.Task[bool]] = {}
         ledger.listen(self._block_arrived)
 
     def open_door(self, door: Door) -> None:
@@ -123,9 +133,33 @@ class KeeperSide:
             mended += await self.vault.repair(author, batch_id, digests, peers)
         return mended
 
+    async def _fetch_blobs(self, author: MemberId, batch_id: BatchId, digests: list[Digest]) -> bool:
+        """Ciphertext of a departed author's batch into this vault, as far as it is to keep it; whether all is here.
+
+        It goes on though who waits for it gives up: whoever asks again then finds more.
+        """
+        fetch = self._fetches.get((author, batch_id))
+        if fetch is None:
+            fetch = asyncio.get_running_loop().create_task(self._fetched(author, batch_id, digests))
+            self._fetches[author, batch_id] = fetch
+            fetch.add_done_callback(lambda done: self._fetches_end((author, batch_id), done))
+        return await asyncio.shield(fetch)
+
+    def _fetches_end(self, place: tuple[MemberId, BatchId], done: asyncio.Task[bool]) -> None:
+        self._fetches.pop(place, None)
+        if not done.cancelled():
+            done.exception()  # Whoever waited for it has it; nobody may have.
+
+    async def _fetched(self, author: MemberId, batch_id: BatchId, digests: list[Digest]) -> bool:
+        coming = self._coming_members(author, batch_id)
+        wanted = [digest for digest in digests if self.name in keepers_of(digest, coming)]
+        peers = [member for member in self._seat_members(author, batch_id) if member != self.name]
+        await self.vault.repair(author, batch_id, wanted, peers)
+        return None not in self.blobs.read(author, batch_id, wanted)
+
     def close(self) -> None:
         """Let go of the folder."""
-        for task in self._tasks:
+        for task in (*self._tasks, *self._fetches.values()):
             task.cancel()
         self.keeper.close()
         self._store.close()
@@ -154,6 +188,12 @@ class KeeperSide:
         if batch is None or dealing is None:
             return ()
         committee = committee_at(state, batch.committee, dealing.epoch)
+        return () if committee is None else tuple(holder.member for holder in committee.seats)
+
+    def _coming_members(self, author: MemberId, batch_id: BatchId) -> tuple[MemberId, ...]:
+        """Who sits now in a batch's committee: their vaults are to keep its blobs once it is dealt to them."""
+        batch = batch_of(self._ledger.state, author, batch_id)
+        committee = None if batch is None else committee_of(self._ledger.state, batch.committee)
         return () if committee is None else tuple(holder.member for holder in committee.seats)
 
     def _block_arrived(self, stored: StoredBlock) -> None:

@@ -96,7 +96,7 @@ def address_at(host: str, port: int) -> str:
 
 
 def free_ports(count: int) -> list[int]:
-    """So many ports in a row that nobody uses now, and that no outgoing connection will take while their owner restarts.
+    """So many ports in a row that nobody uses, and that no outgoing connection takes while their owner restarts.
 
     In a row, so that a firewall needs one rule, and two who look at the same time seldom find the same.
 

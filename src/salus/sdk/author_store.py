@@ -29,7 +29,7 @@ from salus.core.ids import (
     TimeMs,
 )
 from salus.core.wire import Record, encode, reopen
-from salus.keeper.messages import WideningNotice
+from salus.keeper.messages import WideningNotice, Witness
 from salus.keeper.store import SubjectStore, metadata, text, upsert
 from salus.sdk.drafting import OwnEntry
 from salus.sdk.links import Link
@@ -106,6 +106,15 @@ VAULT_RECEIPTS = sa.Table(
 )
 
 
+REPAIRS = sa.Table(
+    "repairs",
+    metadata,
+    sa.Column("author", text(32), primary_key=True),  # Who has left.
+    sa.Column("batch_id", sa.LargeBinary(16), primary_key=True),
+    sa.Column("wrapped", sa.LargeBinary, nullable=False),
+)
+
+
 WAITING_MS = 30 * DAY_MS  # How long a link waits for its code.
 WAITING_MAX = 10_000  # Of one sender.
 NOTICES_MAX = 64  # Of one cell, from one keeper.
@@ -161,6 +170,23 @@ class Plan(Record, tag="author.plan/1", frozen=True):
     tx_id: Digest
 
 
+class RepairOf(Record, tag="author.repair_of/1", frozen=True):
+    """One patient's records in a departed author's batch."""
+
+    subject: SubjectId
+    entries: tuple[OwnEntry, ...]
+    leaf_proof: bytes
+
+
+class Repair(Record, tag="author.repair/1", frozen=True):
+    """A departed author's batch that is being dealt again; gone from here once every seat has its shares."""
+
+    author: MemberId
+    plan: Plan
+    parts: tuple[RepairOf, ...]
+    witnesses: tuple[Witness, ...]
+
+
 class AuthorStore(SubjectStore):
     """The gateway's own database."""
 
@@ -170,6 +196,8 @@ class AuthorStore(SubjectStore):
         super().__init__(engine, kek, metadata, faults)
         self._links: dict[SubjectId, Link] = {}
         self._nearby: dict[SubjectId, bytes] = {}
+        if self.connection.dialect.name == "sqlite":
+            self.connection.exec_driver_sql("PRAGMA secure_delete=ON")  # What was repaired leaves no key behind.
         self._are_sources_nearby = self.meta(_SOURCE_KEYS) == _BY_SUBJECT
 
     # Plans and own records.
@@ -325,6 +353,37 @@ class AuthorStore(SubjectStore):
                 self._nearby.clear()
             near = self._nearby[subject] = self.keyed("sources of", subject)[:_NEAR_BYTES]
         return near + key[_NEAR_BYTES:]
+
+    # Departed authors' batches.
+
+    def keep_repair(self, repair: Repair) -> None:
+        """Keep what was learned of a departed author's batch until every seat has its shares."""
+        wrapped = self.wrapped_own(encode(repair), b"repair" + repair.plan.batch_id)
+        with self.commit("author.repair") as connection:
+            upsert(
+                connection,
+                REPAIRS,
+                [{"author": repair.author, "batch_id": repair.plan.batch_id, "wrapped": wrapped}],
+            )
+
+    def repair(self, author: MemberId, batch_id: BatchId) -> Repair | None:
+        """What is known of a departed author's batch."""
+        at = (REPAIRS.c.author == author, REPAIRS.c.batch_id == batch_id)
+        row = self.connection.execute(sa.select(REPAIRS.c.wrapped).where(*at)).first()
+        return None if row is None else reopen(Repair, self.unwrapped_own(row.wrapped, b"repair" + batch_id))
+
+    def repairs(self) -> list[tuple[MemberId, BatchId]]:
+        """Departed authors' batches that are being dealt again."""
+        query = sa.select(REPAIRS.c.author, REPAIRS.c.batch_id).order_by(REPAIRS.c.author, REPAIRS.c.batch_id)
+        return [(MemberId(row.author), bytes(row.batch_id)) for row in self.connection.execute(query)]
+
+    def drop_repair(self, author: MemberId, batch_id: BatchId) -> None:
+        """Forget a departed author's batch, keys and all."""
+        at = (REPAIRS.c.author == author, REPAIRS.c.batch_id == batch_id)
+        with self.commit("author.repaired") as connection:
+            connection.execute(REPAIRS.delete().where(*at))
+        if self.connection.dialect.name == "sqlite":
+            self.connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
     # Links and policy copies.
 

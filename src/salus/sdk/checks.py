@@ -24,9 +24,10 @@ from salus.contracts.records.batch import (
     share_row,
 )
 from salus.contracts.records.header import Header, RecordId, leaf
-from salus.contracts.records.reads import batch_of, dealings_of
+from salus.contracts.records.messages import Attest
+from salus.contracts.records.reads import batch_of, dealer_of, dealings_of
 from salus.contracts.records.tables import OVERRIDES, Batch, Dealing
-from salus.core.errors import MalformedError
+from salus.core.errors import MalformedError, UnavailableError
 from salus.core.ids import BatchId, ChainId, Epoch, Height, MemberId, Seat
 from salus.core.wire import decode, reopen
 from salus.crypto.merkle import root_of_many
@@ -100,6 +101,7 @@ class Checks:
         self._pattern: Pattern | None = None  # Of the first answer in which nothing was amiss,
         self._patterned: list[tuple[Known, Shares] | None] = []  # and its records; none where another version stands,
         self._heights = range(0)  # at whichever of these heights it would be given.
+        self._unsound: set[RecordId] = set()  # Some dealing of them is not what their headers commit to.
         self.known: dict[RecordId, Known] = {}
 
     # Checks 2 to 4: headers, leaves, shares.
@@ -253,23 +255,39 @@ class Checks:
                 usable = [epoch for epoch in epochs if known.shares[epoch].are_enough]
                 if not usable:
                     record = known.header.record
-                    is_named = any(a.record == record and a.what == "inconsistent_dealer" for a in findings.accusations)
-                    gaps.append(Gap(record, "inconsistent_dealer" if is_named else "too_few_shares"))
+                    gaps.append(Gap(record, "inconsistent_dealer" if record in self._unsound else "too_few_shares"))
                     continue
                 shares = known.shares[usable[0]]
                 have = tuple(sorted(shares.by_seat)[: shares.dealt.needed])
                 groups.setdefault((shares.dealt.seats, have), []).append((known, shares))
                 later[known.header.record] = (known, usable[1:])
             for (seats, have), group in groups.items():
-                for known, key in self._combined(group, seats, have):
+                combined = self._combined(group, seats, have)
+                for (_, shares), (known, key) in zip(group, combined, strict=True):
                     record = known.header.record
                     if key is not None:
                         keys[record] = key
                         del later[record]
-                    else:
-                        findings.accuse(record.author, "inconsistent_dealer", record)
+                        continue
+                    self._unsound.add(record)
+                    dealer = self._dealer(known.place, shares.dealt.dealing)
+                    if dealer is not None:
+                        findings.accuse(dealer, "inconsistent_dealer", record)
             rest = list(later.values())
         return keys, gaps
+
+    def _dealer(self, place: Place, dealing: Dealing) -> MemberId | None:
+        """Who dealt, by the state, or else by the block itself; none where that is not here any more."""
+        author, batch_id = place
+        dealer = dealer_of(self._view.state, author, dealing)
+        if dealer is not None:
+            return dealer
+        try:
+            accepted = self._view.accepted(dealing.height)
+        except UnavailableError:
+            return None
+        words = [(sponsor, said) for sponsor, said in accepted if isinstance(said, Attest) and said.author == author]
+        return next((sponsor for sponsor, said in words if said.batch_id == batch_id), None)
 
     def _combined(
         self, group: Sequence[tuple[Known, Shares]], seats: int, have: tuple[Seat, ...]

@@ -61,6 +61,7 @@ class Dealer:
         self._gateway = gateway
         self._store = store
         self._blobs = blobs  # The member's own vault, on its own disk.
+        self._author = gateway.member  # Whose batches these are.
         self._fresh: dict[BatchId, Fresh] = {}
         self.findings = Findings()  # Seats that signed something else than that they hold what they were sent.
 
@@ -81,7 +82,7 @@ class Dealer:
         seats = len(committee.seats)
         return Setting(
             chain=self._gateway.chain,
-            author=self._gateway.member,
+            author=self._author,
             batch_id=plan.batch_id,
             committee=plan.committee,
             epoch=plan.epoch,
@@ -189,7 +190,7 @@ class Dealer:
         """A seat's receipt, if the ledger will take it: one that it refuses would stop the whole batch."""
         statement = deposited(
             chain=self._gateway.chain,
-            author=self._gateway.member,
+            author=self._author,
             batch_id=plan.batch_id,
             root=plan.root,
             share_root=plan.share_root,

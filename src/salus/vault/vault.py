@@ -152,6 +152,10 @@ class BlobStore:
         return found
 
 
+def _nobody(_author: MemberId, _batch_id: BatchId) -> tuple[MemberId, ...]:
+    return ()
+
+
 class Vault:
     """One member's vault behind its door."""
 
@@ -165,7 +169,9 @@ class Vault:
         permits: Permits,
         members_of: MembersOf,
         clock: Clock,
+        coming: MembersOf = _nobody,
     ) -> None:
+        """`members_of` whose vaults keep a batch now, `coming` whose are to keep it once it is dealt to them."""
         self._member = member
         self._chain = chain
         self.blobs = blobs
@@ -174,6 +180,7 @@ class Vault:
         self._permits = permits
         self._members_of = members_of
         self._clock = clock
+        self._coming = coming
 
     def open_door(self, door: Door) -> None:
         """Let the member's door lead here."""
@@ -203,12 +210,12 @@ class Vault:
 
     async def copy(self, sender: MemberId, copy: CopyBlobs) -> Blobs:
         """Blobs for another vault that is to keep them too: its author's, or one of those that readers ask."""
-        return self._read(
-            copy.wanted,
-            lambda want: (
-                sender == want.author or sender in keepers_of(want.digest, self._members_of(want.author, want.batch_id))
-            ),
-        )
+        return self._read(copy.wanted, lambda want: sender == want.author or self._is_to_keep(sender, want))
+
+    def _is_to_keep(self, vault: MemberId, want: BlobWanted) -> bool:
+        """Whether a blob falls to a vault, as its batch is dealt now or is to be dealt next."""
+        circles = (self._members_of(want.author, want.batch_id), self._coming(want.author, want.batch_id))
+        return any(vault in keepers_of(want.digest, members) for members in circles)
 
     async def repair(
         self, author: MemberId, batch_id: BatchId, digests: Iterable[Digest], peers: list[MemberId]

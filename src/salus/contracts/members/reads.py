@@ -120,6 +120,11 @@ def departure_of(state: State, member: MemberId) -> Authorship | None:
     return AUTHORSHIPS.get(state, member)
 
 
+def departures(state: State) -> tuple[tuple[MemberId, Authorship], ...]:
+    """All members that have left, by name."""
+    return tuple(AUTHORSHIPS.items(state))
+
+
 def jurisdictions(state: State) -> dict[MemberId, str]:
     """Whose law applies to what each member writes, and to what departed ones wrote, by name."""
     departed = {author: authorship.jurisdiction for author, authorship in AUTHORSHIPS.items(state)}

@@ -1,6 +1,7 @@
 """The opening of a request to read: what its commitment on the ledger stands for, shown to keepers alone.
 
-It is signed by the person's own key, so that a member's gateway cannot ask in the name of its staff.
+It is signed by the person's own key, so that a member's gateway cannot ask in the name of its staff. A repair is asked
+for by a member itself, for no person and no patient: a departed author's batch, to deal it again.
 """
 
 from typing import Annotated
@@ -9,6 +10,7 @@ from msgspec import Meta
 
 from salus.contracts.records.header import RecordId
 from salus.core.ids import (
+    BatchId,
     ChainId,
     CredentialId,
     Digest,
@@ -56,6 +58,18 @@ class Opening(Record, tag="reads.opening/1", frozen=True):
     reply_key: SealingKey  # Single use.
 
 
+class RepairOpening(Record, tag="reads.repair_opening/1", frozen=True):
+    """Which departed author's batch is asked for by the member that succeeded it, to deal it to other keepers."""
+
+    chain: ChainId
+    request_id: RequestId
+    salt: Salt
+    member: Name  # The successor.
+    author: Name
+    batch_id: BatchId
+    reply_key: SealingKey  # Single use.
+
+
 def commitment(opening: Opening) -> Digest:
     """What the ledger holds of this opening."""
     return tagged("reads.opening", encode(opening))
@@ -69,3 +83,13 @@ def reply_key_digest(key: SealingKey) -> Digest:
 def to_sign(opening: Opening) -> Digest:
     """What the person's own key signs."""
     return tagged("reads.opening.person", encode(opening))
+
+
+def repair_commitment(opening: RepairOpening) -> Digest:
+    """What the ledger holds of an opening for a repair."""
+    return tagged("reads.repair", encode(opening))
+
+
+def repair_to_sign(opening: RepairOpening) -> Digest:
+    """What the successor's ledger key signs."""
+    return tagged("reads.repair.member", encode(opening))

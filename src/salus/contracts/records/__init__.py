@@ -8,6 +8,7 @@ what a leaf stands for; `batch.py` how its trees are laid out; `tables.py` what 
 from salus.contracts.records.messages import Anchor, Attest, FirstWithdraw, SeatReceipt, Supersede, Withdraw
 from salus.contracts.records.reads import (
     batch_of,
+    dealer_of,
     dealing_of,
     dealings_of,
     fate_of,
@@ -33,6 +34,7 @@ __all__ = [
     "anchor",
     "attest",
     "batch_of",
+    "dealer_of",
     "dealing_of",
     "dealings_of",
     "fate_of",

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from salus.contracts.members.reads import committee_of
+from salus.contracts.members.reads import committee_of, departure_of, departures
 from salus.contracts.records.messages import Anchor, FirstWithdraw, Withdraw
 from salus.contracts.records.tables import ATTESTED, BATCHES, OVERRIDES, Batch, Dealing, Override
 from salus.core.ids import BatchId, Digest, MemberId
@@ -32,6 +32,18 @@ def dealing_of(state: State, author: MemberId, batch_id: BatchId) -> Dealing | N
     """The dealing of a batch that is in force: whose shares, under which share root, count now."""
     dealings = dealings_of(state, author, batch_id)
     return dealings[-1] if dealings else None
+
+
+def dealer_of(state: State, author: MemberId, dealing: Dealing) -> MemberId | None:
+    """Who dealt: the author, or once it had left the member that had succeeded it then.
+
+    None where that one has left too: of several that have, the ledger's state does not say who it was.
+    """
+    gone = departure_of(state, author)
+    if gone is None or dealing.height <= gone.height:
+        return author
+    later = [one for name, one in departures(state) if name != author and one.height >= dealing.height]
+    return None if any(one.successor == gone.successor for one in later) else gone.successor
 
 
 def is_in_force(state: State, author: MemberId, batch_id: BatchId, root: Digest, share_root: Digest) -> bool:
