@@ -26,6 +26,7 @@ from tests.drill.patches import Patch, answering, rewritten, without
 _CHECKS = "salus.sdk.checks.Checks"
 _BATCHES = "salus.sdk.checks._Batches"
 _CHECK = "salus.engines.check"
+_REPAIRS = "salus.keeper.repairs.Repairs"
 _RECONCILING = "salus.keeper.reconciling.Reconciling"
 _TAKEN = "salus.sdk.fetching._Fetching._take"
 
@@ -41,6 +42,7 @@ _NO_NOTICE = rewritten(_TAKEN, 'self._findings.notice(vault, "missing_blob")', "
 _BLOBS_AS_THEY_ARE = rewritten("salus.vault.vault.BlobStore._read_once", "and sha256(blob).digest() == digest", "")
 _NO_ANCHOR = answering("salus.sdk.patient_log._anchored", lambda gateway, source, told, heads: (0, None))
 _EVERY_PROOF = ("salus.sdk.patient_log.verify", lambda *_: True)
+_ANY_SUCCESSOR = answering(f"{_REPAIRS}._check_successor", lambda self, sender, author: None)
 _NO_COMPARISON = answering(f"{_CHECK}._compare", lambda view, anew, newest: None)
 _NO_REBUILDING = answering(f"{_CHECK}._rebuild", lambda view, rebuilt, newest, report: None)
 
@@ -123,6 +125,19 @@ GUARDS: Mapping[str, tuple[Patch, ...]] = {
     "keeper with a share of an earlier epoch": (_EVERY_PATH,),
     "t-1 keepers pooling shares of two epochs": (
         rewritten("salus.contracts.records.batch.share_contexts_prefix", "committee, epoch,", "committee, 0,"),
+    ),
+    # successors
+    "shares of a departed author for a stranger": (_ANY_SUCCESSOR,),
+    "shares of an author that is there still": (_ANY_SUCCESSOR,),
+    "shares of a frozen record for a successor": (without(f"{_REPAIRS}._held", "RepairWaitsError"),),
+    "successor that leaves a record out": (without(f"{_REPAIRS}._check_witnesses", "continue", "WitnessError"),),
+    "successor that deals other keys": (
+        _EVERY_KEY,
+        rewritten(
+            "salus.sdk.reader.OpenRead._documents",
+            'findings.accuse(record.author, "inconsistent_dealer", record)',
+            "pass",
+        ),
     ),
     # logs
     "keeper that leaves its newest log entry out": (_NO_ANCHOR,),

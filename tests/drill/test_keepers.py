@@ -2,11 +2,11 @@
 
 import pytest
 
-from salus.cli.drill import dealers, epochs, keepers, logs, restored
+from salus.cli.drill import dealers, epochs, keepers, logs, restored, successors
 from tests.drill.families import check_table, names_in, outcome_without, outcomes_of
 from tests.drill.guards_keepers import GUARDS
 
-NAMES = names_in((keepers, dealers, epochs, logs, restored))
+NAMES = names_in((keepers, dealers, epochs, successors, logs, restored))
 
 
 def test_every_attack_has_its_guard_in_the_table() -> None:

@@ -209,8 +209,11 @@ class Repairer:
             if not is_ours or (not isinstance(receipts, DepositRefused) and len(receipts) == len(committee.seats)):
                 self._store.drop_repair(*place)
 
+    def _stand_in(self, repair: Repair) -> "StandIn":
+        return StandIn(self._gateway, self._store, self._blobs, repair)
+
     async def _deal(self, repair: Repair, committee: Committee) -> list[SeatReceipt] | DepositRefused:
-        stand_in = StandIn(self._gateway, self._store, self._blobs, repair)
+        stand_in = self._stand_in(repair)
         receipts = await stand_in.deal(committee)
         for one in stand_in.findings.accusations:
             self.findings.accuse_once(one.member, one.what)
@@ -245,8 +248,7 @@ class Repairer:
             tx_id=NO_DIGEST,
         )
         repair = Repair(author=author, plan=plan, parts=parts, witnesses=tuple([one.witness for one in told]))
-        stand_in = StandIn(self._gateway, self._store, self._blobs, repair)
-        return replace(repair, plan=stand_in.planned(committee))
+        return replace(repair, plan=self._stand_in(repair).planned(committee))
 
     async def _told(
         self, author: MemberId, batch_id: BatchId, batch: Batch, dealing: Dealing, before: Committee
