@@ -33,7 +33,7 @@ from salus.sdk.errors import LedgerRefusedError
 from salus.sdk.reader import Reader
 from salus.sdk.wallet import Wallet
 from salus.vault.messages import PutBlobs
-from tests.node.changing import joined, seated, share_roots
+from tests.node.changing import assert_whole, joined, left, seated, share_roots
 from tests.node.stage import Clock, Stage, data_of, documents, permit, shown
 from tests.simulation import test_coming_back as coming_back
 from tests.simulation.crashing import Crash, CrashAt
@@ -62,6 +62,7 @@ class Story:
     reader: Reader
     acknowledged: set[str] = field(default_factory=set)
     kept_by_mercy: Wallet | None = None  # Of a patient whose keys a hospital keeps.
+    inherited: Wallet | None = None  # Of a patient about whom a member wrote that has left.
     corrected: Wallet | None = None  # Of a patient one of whose documents is corrected twice over.
 
     async def seal(self) -> None:
@@ -159,6 +160,27 @@ class Story:
                 await member.tend()
         self.acknowledged.add("deal again")
 
+    async def depart(self) -> None:
+        """Lakeside wrote too, and leaves; southport sits in its stead, and what is mercy's is dealt to it."""
+        self.inherited = await self.on.patient("lakeside", by="lakeside", rules=(permit("st-luke"),))
+        await self.on.seal("lakeside", self.inherited, "left")
+        await self.join()
+        await left(self.on, "lakeside", "st-luke", seats=("mercy", "st-luke", "northgate", "southport"))
+        await self.keep()
+        await self.on["mercy"].redealer.work()
+        await self.keep()
+
+    async def keep(self) -> None:
+        """Every keeper does what is due."""
+        for member in self.on.network.members:
+            await member.keeping.tend()
+
+    async def repair(self) -> None:
+        """St Luke's deals again what lakeside wrote."""
+        await self.on["st-luke"].repairer.work()
+        await self.keep()
+        self.acknowledged.add("repair")
+
     async def seal_without_a_keeper(self) -> None:
         """Final, not durable: the outbox has something to do."""
         self.on.network.switchboard.off_line.add(self.on["northgate"].name)
@@ -193,10 +215,22 @@ MATRIX: dict[str, tuple[Step, tuple[str, ...]]] = {
             *BLOCKS,
         ),
     ),
+    "repairing": (
+        Story.repair,
+        (
+            "log.append",
+            "author.repair",
+            "author.repaired",
+            "vault.pack",
+            "keeper.deposit",
+            "keeper.destroy",
+            *BLOCKS,
+        ),
+    ),
     "releasing": (Story.release, ("log.append", "store.reconciled", *BLOCKS)),
     "anchoring": (Story.tend, ("log.leaving", "log.anchored", "keeper.drop", "keeper.policy.drop", *BLOCKS)),
 }
-BEFORE: dict[str, Step] = {"dealing again": Story.join}
+BEFORE: dict[str, Step] = {"dealing again": Story.join, "repairing": Story.depart}
 CASES = [
     (name, f"{point}:{when}")
     for name, (_, points) in MATRIX.items()
@@ -272,6 +306,12 @@ async def finished(story: Story) -> None:
         held = {name: share_roots(story.on, name) for name in ("mercy", "st-luke", "lakeside", "southport")}
         assert [len(roots) for roots in held.values()] == [1, 1, 1, 1]
         assert share_roots(story.on, "northgate") == set()
+    if story.inherited is not None:
+        assert former(story.on.network.ledger.state, story.wallet.committee) == ()
+        assert story.on["st-luke"].store.repairs() == []
+        assert_whole(await story.on.view("st-luke", story.reader, story.inherited), "left")
+        for member in story.on.network.members:
+            await member.tend()
     if "widen" in story.acknowledged:
         assert story.kept_by_mercy is not None
         for member in story.on.network.members:

@@ -21,6 +21,7 @@ from salus.machine.machine import Machine
 from salus.node.doctor.examining import examine
 from salus.node.folder import PACKS_FOLDER, read_genesis
 from salus.node.settings import system_clock
+from tests.keeper.successors import departed
 from tests.node.doctor.conftest import Codes, codes_of
 from tests.node.stage import Clock, permit, stage
 from tests.node.test_governed_network import decide, leaving
@@ -173,6 +174,18 @@ async def test_batches_that_new_keepers_lack_are_counted_until_they_are_dealt_ag
         for _ in range(3):
             await on.network.tend()
     assert codes_of(await examined(folder)) == set()
+
+
+async def test_batches_that_were_a_departed_authors_are_counted_at_its_successor(tmp_path: Path) -> None:
+    folder = tmp_path / "network"
+    async with stage(folder) as on:
+        await departed(on)
+        await on["northgate"].keeping.tend()
+    assert ("repair.behind", "st-luke") in codes_of(await examined(folder))
+    async with stage(folder) as on:
+        for _ in range(3):
+            await on.network.tend()
+    assert {code for code, _ in codes_of(await examined(folder))} <= {"member.left"}
 
 
 @pytest.mark.parametrize("author", ["mercy", "st-luke"])

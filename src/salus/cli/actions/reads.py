@@ -14,6 +14,7 @@ from salus.contracts.records.header import RecordId
 from salus.contracts.records.tables import Fate
 from salus.core.ids import Height, MemberId, Purpose, TimeMs
 from salus.keeper.messages import LogEntry
+from salus.keeper.repairs import KIND as REPAIR
 from salus.node.gateway_side import GatewaySide
 from salus.sdk.links import Link
 from salus.sdk.patient_log import LogFault, read_log
@@ -266,6 +267,8 @@ def _use(home: Home, request_id: bytes, one: _Gathered) -> Use:
 def _person(home: Home, entry: LogEntry) -> str:
     if entry.kind == "widening":
         return "custodian"
+    if entry.kind == REPAIR:
+        return "successor of an author"
     if entry.credential_id is None:
         return "own device" if entry.kind == "patient" else "acts for the patient"
     return home.people.name_of(entry.credential_id) or f"credential {entry.credential_id.hex()[:SHORT_HEX]}"

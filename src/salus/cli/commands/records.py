@@ -281,7 +281,7 @@ _ACCUSED = {
 def _gap(reason: str) -> str:
     return {
         "too_few_shares": "too few keepers gave their share of the key",
-        "inconsistent_dealer": "its author dealt shares that do not fit together",
+        "inconsistent_dealer": "whoever dealt it dealt shares that do not fit together",
         "blob_missing": "no vault gave its ciphertext",
     }.get(reason, reason)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import sqlalchemy as sa
 
-from salus.contracts.members.reads import committee_at, committee_of
+from salus.contracts.members.reads import committee_at, committee_of, departures
 from salus.contracts.records.reads import batch_of, dealing_of
 from salus.contracts.records.tables import BATCHES, OVERRIDES
 from salus.core.errors import SalusError
@@ -37,8 +37,8 @@ def check_outbox(case: Case) -> Iterator[Finding]:
 
     And those that are dealt to the keepers of before still: they are dealt again by themselves, if keepers answer.
     """
-    if case.ledger is None or case.secrets is None:
-        return
+    if case.ledger is None or case.secrets is None or case.entry is None:
+        return  # Once it has left, what it sealed is its successor's to deal.
     with gateway_store(case) as store:
         plans = [plan for stage in (Stage.FINAL, Stage.DURABLE) for plan in store.plans(stage)]
         behind = sum(_is_behind(case.ledger.state, case.member, plan.batch_id) for plan in plans)
@@ -46,6 +46,9 @@ def check_outbox(case: Case) -> Iterator[Finding]:
         lacking = Counter(member for plan in late for member in _lacking(case.member, case.ledger, store, plan))
     if behind:
         yield found("outbox.behind", case.member, "gateway", batches=behind)
+    inherited = _inherited_behind(case.ledger.state, case.member)
+    if inherited:
+        yield found("repair.behind", case.member, "gateway", batches=inherited)
     for member, count in sorted(lacking.items()):
         oldest_h = max(_age_s(case, case.ledger, plan.height) for plan in late) * SECOND_MS // HOUR_MS
         yield found("outbox.lacks", case.member, "gateway", peer=member, batches=count, hours=oldest_h)
@@ -157,6 +160,14 @@ def _is_behind(state: State, author: MemberId, batch_id: BatchId) -> bool:
     batch, dealing = batch_of(state, author, batch_id), dealing_of(state, author, batch_id)
     committee = None if batch is None else committee_of(state, batch.committee)
     return dealing is not None and committee is not None and dealing.epoch != committee.epoch
+
+
+def _inherited_behind(state: State, member: MemberId) -> int:
+    """How many batches of departed authors are this member's to deal again."""
+    authors = [author for author, gone in departures(state) if gone.successor == member]
+    return sum(
+        _is_behind(state, author, batch_id) for author in authors for (_, batch_id), _ in BATCHES.items(state, author)
+    )
 
 
 def _dealt_to(state: State, author: MemberId, batch_id: BatchId) -> Sequence[MemberId]:

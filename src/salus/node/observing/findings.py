@@ -252,6 +252,11 @@ KINDS: Mapping[str, Kind] = {
         "{batches} of its batches are dealt to the keepers of before still",
         "They are dealt again by themselves while enough of the new keepers are up: salus members; salus status --once",
     ),
+    "repair.behind": _warning(
+        "{batches} batches of authors that it succeeded are dealt to the keepers of before still",
+        "They are dealt again by themselves while keepers of before and of now are up; those of a patient who has frozen "
+        "the record wait: salus members; salus status --once",
+    ),
     "pack.reseal": _note(
         "{batches} of its batches were sealed under a pack for {jurisdiction} that changed at block {height}",
         "Seal again what the change affects: import those documents anew.",
