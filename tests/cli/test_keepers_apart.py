@@ -57,3 +57,23 @@ def test_authors_deal_again_to_other_keepers_by_themselves(tmp_path: Path, capsy
             time.sleep(0.5)
         assert now == {"id": id, "epoch": 2, "behind": {}}
         assert shown() == before
+
+        # One of them leaves, seat and all: what it wrote is its successor's to deal, which the patient can see.
+        leaving = str(said("leave", "--successor", "lakeside", "--fewer-seats", "--as", "northgate")["id"])
+        for member in ("mercy", "st-luke"):
+            said("vote", leaving, "--as", member)
+        assert committee()["epoch"] == 3
+        until = time.monotonic() + DEALT_AGAIN_S
+        while (now := committee())["behind"] and time.monotonic() < until:
+            time.sleep(0.5)
+        assert now == {"id": id, "epoch": 3, "behind": {}}
+        assert shown() == before
+        uses = said("log", "--as", "patient:1")["uses"]
+        assert isinstance(uses, list)
+        repairs = [use for use in uses if use["kind"] == "repair"]
+        assert {(use["member"], use["purpose"], use["person"]) for use in repairs} == {
+            ("lakeside", "REPAIR", "successor of an author")
+        }
+        dealt = {record for use in repairs for record in use["released"]}
+        assert dealt
+        assert all(record.startswith("northgate/") for record in dealt)

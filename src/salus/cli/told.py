@@ -106,8 +106,7 @@ TO_DO = {
     "members.proposal_closed": "It is decided; see how: salus proposals --all",
     "members.proposal_expired": "Propose it again: seven days are over.",
     "members.quota_too_small": "Give at least 16384 bytes.",
-    "members.shares_held": "Let authors, or who succeeded them, deal what it holds to others first; what is left of it: "
-    "salus members",
+    "members.shares_held": "Let authors and successors deal what it holds to others first; what is left: salus members",
     "members.seat_held": "Move its seats first, in the same proposal: --seat-to MEMBER or --fewer-seats",
     "members.stale_version": "It has been changed meanwhile. Make the proposal anew.",
     "members.suspended": "Other members decide on that: salus propose reinstate MEMBER --as ANOTHER",

@@ -254,8 +254,8 @@ KINDS: Mapping[str, Kind] = {
     ),
     "repair.behind": _warning(
         "{batches} batches of authors that it succeeded are dealt to the keepers of before still",
-        "They are dealt again by themselves while keepers of before and of now are up; those of a patient who has frozen "
-        "the record wait: salus members; salus status --once",
+        "They are dealt again by themselves while keepers of before and of now are up; a frozen record stops its "
+        "batch: salus members; salus status --once",
     ),
     "pack.reseal": _note(
         "{batches} of its batches were sealed under a pack for {jurisdiction} that changed at block {height}",
