@@ -5,7 +5,7 @@ import sqlalchemy as sa
 
 from salus.core.faults import NO_FAULTS, Faults
 from salus.core.ids import DAY_MS, MINUTE_MS, NO_DIGEST, Digest, MemberId
-from salus.core.wire import decode
+from salus.core.wire import decode, replace
 from salus.keeper.access_log import AccessLog, _Draft
 from salus.keeper.errors import StoreCorruptError
 from salus.keeper.messages import LogEntry, log_entry_digest
@@ -61,6 +61,27 @@ def test_entries_are_numbered_in_the_log_and_per_subject_and_chained(database: D
     assert [decode(LogEntry, data).number for data in log.entries(ANNA, after=1)] == [3]
     assert log.broken_chains() == []
     store.close()
+
+
+def test_entries_for_many_subjects_are_written_all_or_none(database: Database) -> None:
+    clock = Clock()
+    _, log = opened(database, clock)
+    use(log, clock, ANNA)
+    first = decode(LogEntry, log.entries(ANNA)[0])
+
+    def fill(number: int, subject_number: int, previous: Digest) -> LogEntry:
+        return replace(first, number=number, subject_number=subject_number, previous=previous)
+
+    def broken(_number: int, _subject_number: int, _previous: Digest) -> LogEntry:
+        raise StoreCorruptError
+
+    with pytest.raises(StoreCorruptError):
+        log.append_all([(ANNA, fill), (BEN, broken)], READER)
+    assert (len(log.entries(ANNA)), log.newest) == (1, 1)
+    written = log.append_all([(ANNA, fill), (BEN, fill), (ANNA, fill)], READER)
+    assert [(entry.number, entry.subject_number) for entry in written] == [(2, 2), (3, 1), (4, 3)]
+    assert (log.append_all([], READER), log.newest, log.broken_chains()) == ([], 4, [])
+    assert use(log, clock, BEN).number == 5
 
 
 def test_the_log_goes_on_after_a_restart(database: Database) -> None:

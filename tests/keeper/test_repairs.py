@@ -28,7 +28,7 @@ from salus.keeper.errors import (
     WitnessError,
 )
 from salus.keeper.messages import BatchShares, Deposit, Deposited, RepairPart, Signed, batch_statement, info
-from salus.keeper.store import BATCHES, HOLDINGS
+from salus.keeper.store import BATCHES, HOLDINGS, POLICIES
 from salus.sdk import consent
 from tests.keeper.successors import AUTHOR, NOW, SUCCESSOR, asked, departed, learned, logged, made, opened, sent
 from tests.node.changing import assert_whole, in_force, joined, left, repaired, seated, share_roots
@@ -156,6 +156,20 @@ async def test_a_batch_of_a_frozen_patient_waits_until_it_is_thawed(tmp_path: Pa
         await on.wait(16 * MINUTE_MS)
         await repaired(on)
         assert_whole(await on.view("northgate", await on.clinician("northgate"), gone.wallet), "a")
+
+
+async def test_a_batch_of_a_patient_whom_a_keeper_does_not_know_waits(tmp_path: Path) -> None:
+    """Without the policy it cannot tell whose cell it is, and whether it is frozen."""
+    async with stage(tmp_path) as on:
+        gone = await departed(on)
+        one = await opened(on, gone.batch_id)
+        policies = on["mercy"].keeper.policies
+        tag = on["mercy"].keeper._store.tag(gone.wallet.subject)
+        with on["mercy"].keeper._store.commit("drill") as connection:
+            connection.execute(POLICIES.delete().where(POLICIES.c.tag == tag))
+        policies.forget(gone.wallet.cell, tag)
+        with pytest.raises(RepairWaitsError):
+            await asked(on, one)
 
 
 async def test_of_a_closed_patient_nothing_leaves_and_the_others_of_the_batch_are_dealt(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from salus.vault.messages import BlobWanted, CopyBlobs, GetBlobs, PutBlobs, kept
 from salus.vault.places import keepers_of
 from salus.vault.storage import ObjectStorage, StorageError
 from salus.vault.vault import GOOD_MS, BlobStore
+from tests.node.changing import joined, seated
 from tests.node.stage import Stage, data_of, documents, permit, records_of, shown, stage
 
 MERCY = MemberId("mercy")
@@ -158,6 +159,22 @@ async def test_copies_go_to_vaults_that_keep_the_blob_and_to_its_author_alone(tm
         for name in names:
             copies = await on["mercy"].vault.copy(name, CopyBlobs((want,)))
             assert (copies.blobs[0] is not None) == (name in {*holders, "mercy"})
+
+
+async def test_copies_go_to_vaults_that_are_to_keep_the_blob_next_before_it_is_dealt_to_them(tmp_path: Path) -> None:
+    async with stage(tmp_path) as on:
+        wallet = await on.patient("mercy")
+        wanted = wants(on, await on.seal("mercy", wallet, *"abcdefgh"))
+        now = [member.name for member in on.network.members]
+        await joined(on, "southport", "eastbay")
+        coming = [MemberId(name) for name in ("mercy", "southport", "st-luke", "lakeside")]
+        await seated(on, *coming)
+        for want in wanted:
+            for name in (*now, *coming, MemberId("eastbay")):
+                may = any(name in keepers_of(want.digest, members) for members in (now, coming)) or name == "mercy"
+                copies = await on["mercy"].vault.copy(name, CopyBlobs((want,)))
+                have = on["mercy"].blobs.read(want.author, want.batch_id, [want.digest])
+                assert copies.blobs == (have[0] if may else None,)
 
 
 @pytest.mark.parametrize("damage", ["flip", "gone", "head"])

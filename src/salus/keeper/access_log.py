@@ -9,7 +9,7 @@ A log that was put back from a backup has forgotten its newest entries, and thei
 above them, at a number that follows from the ledger (`jump`), and says so in an entry before a subject's next one.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 

@@ -265,7 +265,7 @@ class Reconciling:
     async def _unknown(self, author: MemberId, batches: Sequence[BatchId]) -> set[BatchId] | None:
         """Which of these an author cannot deal again, as it will the others; none where it does not answer."""
         if member_of(self._view.state, author) is None:
-            return set(batches)  # It has left the network, and nobody else has the keys to deal.
+            return set(batches)  # It has left the network, and its successor deals at a later epoch alone.
         unknown: set[BatchId] = set()
         for start in range(0, len(batches), NAMED_MAX):
             named = tuple(batches[start : start + NAMED_MAX])

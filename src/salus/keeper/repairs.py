@@ -42,7 +42,7 @@ from salus.crypto.merkle import prove_many, root, root_of_many
 from salus.crypto.shares import faulty
 from salus.crypto.signatures import SigningKey, verify
 from salus.keeper.access_log import AccessLog, Fill
-from salus.keeper.answers import FRESH_MS, WAIT_FOR_HEIGHT_S, padded
+from salus.keeper.answers import WAIT_FOR_HEIGHT_S, padded
 from salus.keeper.checking import SHARE_BYTES, BatchHead, HeldOf, Holding
 from salus.keeper.deposits import Deposits
 from salus.keeper.errors import (
@@ -79,7 +79,7 @@ from salus.keeper.messages import (
 )
 from salus.keeper.policies import Policies
 from salus.keeper.seats import own_seat
-from salus.machine.view import View
+from salus.machine.view import View, is_fresh
 
 KIND = "repair"  # Of an entry in a patient's log.
 PURPOSE = Purpose("REPAIR")
@@ -142,7 +142,7 @@ class Repairs:
         if not await self._view.reached(at_height, WAIT_FOR_HEIGHT_S):
             raise StaleError(height=self._view.height, asked=at_height)
         # From here to the entries nothing is awaited: all is judged in one state.
-        if abs(self._clock() - self._view.time) > FRESH_MS:
+        if not is_fresh(self._view, self._clock()):
             raise StaleError(height=self._view.height)
         own_seat(self._view.state, ask.committee, ask.seat, self._member, ask.epoch)
         self._check_request(sender, opening)
