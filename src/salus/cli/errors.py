@@ -45,6 +45,12 @@ class AmbiguousProposalError(RefusalError):
     code = "cli.ambiguous_proposal"
 
 
+class OtherPackError(RefusalError):
+    """The file is not the pack that is proposed."""
+
+    code = "cli.other_pack"
+
+
 class UnknownCommitteeError(RefusalError):
     """No committee has this id, or several begin with it."""
 

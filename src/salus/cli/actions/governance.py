@@ -5,12 +5,13 @@ joiner, and new keys of a member, are made in that member's folder and leave it 
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 from salus.cli.errors import (
     AmbiguousProposalError,
     ApartError,
+    OtherPackError,
     SeatsHeldError,
     UnknownCommitteeError,
     UnknownMemberError,
@@ -36,15 +37,20 @@ from salus.contracts.members.messages import (
 )
 from salus.contracts.members.statements import joining, prove, replacing
 from salus.contracts.members.tables import COMMITTEES, KEYS, PACKS, Member, Proposal
+from salus.contracts.members.tables import Standing as ProposalStanding
+from salus.contracts.records.reads import dealing_of
+from salus.contracts.records.tables import BATCHES
 from salus.core.ids import CommitteeId, Digest, Height, MemberId, ProposalId
 from salus.core.wire import replace
 from salus.crypto.digests import digest
-from salus.node.folder import PACKS_FOLDER
+from salus.node.folder import PACKS_FOLDER, NotANetworkError, packs_in
 from salus.node.keys import PUBLIC_DUTIES, FolderError, Secrets, load_secrets, make_secrets, stage_secrets
 from salus.node.network import Network
+from salus.sdk.packs import shipped_packs
 from salus.state.state import State
 
 PROPOSAL_ID_BYTES = 16
+_MAY_HAPPEN = (ProposalStanding.OPEN, ProposalStanding.ACCEPTED, ProposalStanding.EXECUTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +61,8 @@ class Standing:
     proposal: Proposal
     members: int  # Who may vote now.
     needed: int  # Approvals.
+    lacks_packs: tuple[SetPack, ...] = ()  # Whose files are not in this folder.
+    left_behind: tuple[tuple[MemberId, int], ...] = ()  # Who goes, and how many batches its successor is left to deal.
 
 
 def state_of(home: Home) -> State:
@@ -88,14 +96,23 @@ async def propose(home: Home, by: str, changes: Sequence[Change], activate_at: H
     return standing_of(home, proposal_id), tx_id
 
 
-async def vote(home: Home, by: str, proposal: str, *, approve: bool) -> tuple[Standing, Digest]:
-    """Say yes or no to a proposal, by its id or how that begins.
+async def vote(
+    home: Home, by: str, proposal: str, *, approve: bool, pack: bytes | None = None
+) -> tuple[Standing, Digest]:
+    """Say yes or no to a proposal, by its id or how that begins; a pack that it names is kept here, if it is given.
 
     Raises:
         UnknownProposalError, AmbiguousProposalError: no proposal, or more than one, has this id.
+        MalformedError, FolderError: as in `packing`.
+        OtherPackError: the proposal names another pack, or none.
         UnknownMemberError, LedgerRefusedError: as in `propose`.
     """
     proposal_id = _whole_id(home, proposal)
+    if pack is not None:
+        root, changes = pack_root(read_pack(pack)), standing_of(home, proposal_id).proposal.changes
+        if not any(isinstance(change, SetPack) and change.root == root for change in changes):
+            raise OtherPackError(proposal_id=proposal_id, root=root)
+        _keep_pack(home, root, pack)
     tx_id, _ = await home.member(by).gateway.sponsor(Vote(proposal_id=proposal_id, approve=approve))
     await follow(home)
     return standing_of(home, proposal_id), tx_id
@@ -109,7 +126,44 @@ def standing_of(home: Home, proposal_id: ProposalId) -> Standing:
         raise UnknownProposalError(proposal_id=proposal_id)
     members = len(reads.governors(state))
     needed = next(count for count in range(members + 1) if is_approved(count, members))
-    return Standing(proposal_id, found, members, needed)
+    if found.standing not in _MAY_HAPPEN:
+        return Standing(proposal_id, found, members, needed)
+    return Standing(proposal_id, found, members, needed, _packs_lacked(home, found), _left_behind(state, found))
+
+
+def _packs_lacked(home: Home, proposal: Proposal) -> tuple[SetPack, ...]:
+    """Packs that a proposal names, or put in force, and that members who run here could not apply."""
+    named = [change for change in proposal.changes if isinstance(change, SetPack)]
+    if proposal.standing is ProposalStanding.EXECUTED:
+        in_force = reads.pack_roots_of(state_of(home))
+        named = [change for change in named if change.root in in_force]
+    if not named:
+        return ()
+    try:
+        packs = packs_in(home.folder)
+    except NotANetworkError:  # A file among them is none: members here apply those that came with Salus.
+        packs = shipped_packs()
+    held = {pack_root(pack) for pack in packs}
+    return tuple(change for change in named if change.root not in held)
+
+
+def _left_behind(state: State, proposal: Proposal) -> tuple[tuple[MemberId, int], ...]:
+    """Members that go before they dealt what they wrote to the seats there are then: their successors have to."""
+    reseated = {change.committee for change in proposal.changes if isinstance(change, SetSeats)}
+    is_done = proposal.standing is ProposalStanding.EXECUTED  # Then the epoch of now is the one that was proposed.
+    gone = [MemberId(change.member) for change in proposal.changes if isinstance(change, RemoveMember)]
+    counts = [(name, _behind(state, name, set() if is_done else reseated)) for name in gone]
+    return tuple((name, count) for name, count in counts if count)
+
+
+def _behind(state: State, author: MemberId, reseated: Set[CommitteeId]) -> int:
+    """How many of an author's batches are dealt to an epoch that is over, or is about to be."""
+    count = 0
+    for (_, batch_id), batch in BATCHES.items(state, author):
+        dealing, committee = dealing_of(state, author, batch_id), reads.committee_of(state, batch.committee)
+        if dealing is not None and committee is not None:
+            count += batch.committee in reseated or dealing.epoch < committee.epoch
+    return count
 
 
 def all_proposals(home: Home) -> list[Standing]:
@@ -209,13 +263,17 @@ def packing(home: Home, data: bytes) -> SetPack:
     pack = read_pack(data)
     root = pack_root(pack)
     before = PACKS.get(state_of(home), pack.jurisdiction)
+    _keep_pack(home, root, data)
+    return SetPack(jurisdiction=pack.jurisdiction, version=0 if before is None else before.version, root=root)
+
+
+def _keep_pack(home: Home, root: Digest, data: bytes) -> None:
     try:
         folder = home.folder / PACKS_FOLDER
         folder.mkdir(exist_ok=True)
         (folder / f"{root.hex()}.json").write_bytes(data)
     except OSError as error:
         raise FolderError(reason=error.strerror or type(error).__name__) from None
-    return SetPack(jurisdiction=pack.jurisdiction, version=0 if before is None else before.version, root=root)
 
 
 def limiting(home: Home, **limits: int | None) -> SetParameters:

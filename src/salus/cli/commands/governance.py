@@ -262,6 +262,8 @@ def pack(
 ) -> None:
     """Put another pack in force. Its root goes on the ledger; members that run here find the file by it.
 
+    Send the file to the others: each gives it with its vote, or puts it into the folder `packs` of its network.
+
     Examples:
       salus propose pack us-2027.json --as mercy
     """
@@ -355,6 +357,9 @@ def vote(
     proposal: Annotated[str, typer.Argument(help="The proposal's id, or how it begins.")],
     as_: AsMember,
     reject: Annotated[bool, typer.Option("--reject", help="Say no.")] = False,
+    pack: Annotated[
+        Path | None, typer.Option("--pack", help="The file of the pack that is proposed, to keep here.")
+    ] = None,
     home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
@@ -363,12 +368,15 @@ def vote(
     Examples:
       salus vote 3f9a41 --as st-luke
       salus vote 3f9a41 --as lakeside --reject
+      salus vote 3f9a41 --as lakeside --pack us-2027.json
     """
 
     async def act(place: "Home", output: Output) -> None:
         from salus.cli.actions.governance import vote as give
+        from salus.cli.actions.ledger import read_file
 
-        tell_outcome(output, *await give(place, as_, proposal, approve=not reject))
+        data = None if pack is None else read_file(output.path(pack))
+        tell_outcome(output, *await give(place, as_, proposal, approve=not reject, pack=data))
 
     run(act, home, as_json)
 
@@ -460,6 +468,18 @@ def tell_standing(output: Output, standing: "Standing") -> dict[str, object]:
         output.say(f"It is accepted, with {counts}, and waits for block {proposal.activate_at}.")
     else:
         output.say(f"It is {proposal.standing.value}, with {counts}.")
+    for pack in standing.lacks_packs:
+        output.note(
+            f"This folder lacks the {pack.jurisdiction} pack with root {pack.root.hex()[:_ID_SHOWN]}: once it is in "
+            "force, members here write nothing until they have it. Get its file, and put it into the folder `packs` "
+            "beside `members`; it may also be given with the vote (--pack FILE)."
+        )
+    for name, count in standing.left_behind:
+        output.note(
+            f"{name} wrote {count:,} batches that it has not dealt to the new seats: once it is gone its successor does, "
+            "which asks those who hold them now, and every patient's log shows it. In good order the seats move first "
+            "(salus propose seats …); the member goes when `salus members` shows nothing of its own behind."
+        )
     return _shown(standing)
 
 
@@ -489,4 +509,6 @@ def _shown(standing: "Standing") -> dict[str, object]:
         "activate_at": proposal.activate_at,
         "decided": proposal.decided,
         "expires_ms": proposal.expires,
+        "lacks_packs": [pack.root.hex() for pack in standing.lacks_packs],
+        "left_behind": dict(standing.left_behind),
     }
