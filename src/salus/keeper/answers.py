@@ -166,7 +166,7 @@ class Answers:
             opening, asking.signature, asking.claims, None if policy is None else policy.policy
         )
         self._check_break_glass(facts, opening, asking, request)
-        self._check_quotas(facts, opening, asking)
+        self._check_quotas(facts, opening)
         if self._log.is_overdue and facts.purpose != BREAK_GLASS:
             raise LogOverdueError(member=self._member)
         found, withheld = self._judged(opening, facts, policy)
@@ -271,7 +271,7 @@ class Answers:
             raise BreakGlassError(minutes_max=BREAK_GLASS_MS_MAX // MINUTE_MS)
         break_glass.check_quota(self._log, self._persons, facts, opening, asking.second, _person(facts))
 
-    def _check_quotas(self, facts: ReadRequest, opening: Opening, asking: Asking) -> None:
+    def _check_quotas(self, facts: ReadRequest, opening: Opening) -> None:
         now = self._clock()
         asked = self._asked[opening.member]
         while asked and now - asked[0] > MINUTE_MS:

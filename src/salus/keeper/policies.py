@@ -131,7 +131,7 @@ class Policies:
                 break
             old = await self._in_force(policy.cell, cell)
             if cell_of(self._view.state, policy.cell) == cell:  # Judged beside the version that is in force now.
-                self._check_custodian(sender, old, policy, named, cell, deposit)
+                self._check_custodian(sender, old, policy, named, deposit)
                 break
         else:
             raise StaleError(height=self._view.height)
@@ -264,7 +264,7 @@ class Policies:
         return old
 
     def _check_custodian(
-        self, sender: MemberId, old: PolicySet, policy: PolicySet, named: Digest, cell: Cell, deposit: PolicyDeposit
+        self, sender: MemberId, old: PolicySet, policy: PolicySet, named: Digest, deposit: PolicyDeposit
     ) -> None:
         if old.subject != policy.subject:
             raise PolicyError(reason="another subject", version=policy.version)

@@ -231,7 +231,7 @@ async def _headers(home: Home, patient: Patient, document: str | None, via: str 
     if patient.custodian is None:
         member = home.member(home.gateway(patient, via).member)
         wanted = Wanted(patient.wallet.subject, patient.wallet.committee, PATIENTS_REQUEST)
-        record = await read_record(home, member, Reader(patient.wallet.device_key()), wanted)
+        record = await read_record(member, Reader(patient.wallet.device_key()), wanted)
         rows = record.rows if document is None else (pick(record, document),)
         return [row.opened.header for row in rows], True
     store = home.member(patient.custodian).store

@@ -126,7 +126,7 @@ async def read(
     whose = patient if isinstance(patient, Link) else patient.wallet
     wanted = Wanted(whose.subject, whose.committee, purpose or usual, reason, selection)
     other = None if second is None else reader_of(await home.people.staff(second))
-    return await read_record(home, member, reader, wanted, other)
+    return await read_record(member, reader, wanted, other)
 
 
 def linked(home: Home, who: StaffName, number: str) -> Link:
@@ -153,9 +153,7 @@ async def break_glass(
     return await read(home, who, patient, purpose=BTG, reason=reason, second=second)
 
 
-async def read_record(
-    home: Home, member: GatewaySide, reader: Reader, wanted: Wanted, second: Reader | None = None
-) -> Record:
+async def read_record(member: GatewaySide, reader: Reader, wanted: Wanted, second: Reader | None = None) -> Record:
     """One read through a member, put into rows."""
     return record_of(await member.reading(reader, wanted, second).read())
 

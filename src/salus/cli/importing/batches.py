@@ -9,7 +9,6 @@ supersede. Two versions of one source never travel in one batch: the first must 
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from time import perf_counter
 
 from salus.cli.importing.report import Imported, ImportReport, OnImported, Trouble
 from salus.contracts.records.header import LEAVES_PER_BATCH
@@ -58,7 +57,6 @@ class Batches:
         self._report = report
         self._on_imported = on_imported
         self._room = asyncio.Semaphore(IN_FLIGHT)
-        self._started: float | None = None
 
     async def add(self, name: MemberId, incoming: Iterable[Incoming]) -> None:
         """Take documents of one member; waits while too many batches are in flight."""
@@ -136,7 +134,6 @@ class Batches:
             return
         batch, line.waiting, line.size_bytes = line.waiting, [], 0
         await self._room.acquire()
-        self._started = self._started or perf_counter()
         task = asyncio.get_running_loop().create_task(self._seal(line, batch))
         line.sealing.add(task)
         task.add_done_callback(line.sealing.discard)
@@ -156,7 +153,6 @@ class Batches:
         report.by_member[line.member.name] += len(sealed.records)
         report.records_durable += len(sealed.records) if sealed.is_durable else 0
         report.changed += sum(batch[place].document.replaces is not None for place in sealed.records)
-        report.sealing_seconds = perf_counter() - (self._started or 0.0)
         left_out = [one for place, one in enumerate(batch) if place not in sealed.records]
         self._refuse(left_out, NothingToSealError.code)
         if self._on_imported is not None:

@@ -57,7 +57,6 @@ class ImportReport:
     batches: int = 0
     bytes_in: int = 0  # Of patients' documents.
     seconds: float = 0.0
-    sealing_seconds: float = 0.0  # From the first batch's start to the last one's end.
     by_member: Counter[MemberId] = field(default_factory=Counter)  # Records sealed.
     troubles: list[Trouble] = field(default_factory=list)
 
