@@ -20,6 +20,20 @@ RECEIPTS = made()
 DATA = encode(RECEIPTS[0])
 
 
+@pytest.fixture
+def verified(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """What was verified so far, in order."""
+    messages: list[bytes] = []
+    real = receipts.verify
+
+    def counted(key: bytes, message: bytes, signature: bytes) -> bool:
+        messages.append(message)
+        return real(key, message, signature)
+
+    monkeypatch.setattr(receipts, "verify", counted)
+    return messages
+
+
 @pytest.mark.parametrize(("why", "receipt"), cases(), ids=[why for why, _ in cases()])
 def test_check_refuses(why: str, receipt: Receipt) -> None:
     with pytest.raises(ReceiptError):
@@ -87,15 +101,7 @@ def test_the_receipt_of_the_deciding_vote_is_signed_by_those_before_it() -> None
     assert deciding().header == first.header
 
 
-def test_a_checker_follows_handovers_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    verified: list[bytes] = []
-    real = receipts.verify
-
-    def counted(key: bytes, message: bytes, signature: bytes) -> bool:
-        verified.append(message)
-        return real(key, message, signature)
-
-    monkeypatch.setattr(receipts, "verify", counted)
+def test_a_checker_follows_handovers_once(verified: list[bytes]) -> None:
     checker = ReceiptChecker(NET.genesis)
     for _ in range(3):
         checker.check(handed_over())
@@ -106,15 +112,7 @@ def test_three_of_four_votes_are_enough() -> None:
     check_receipt(replace(RECEIPTS[0], votes=RECEIPTS[0].votes[1:]), NET.genesis)
 
 
-def test_a_checker_verifies_a_header_once_and_other_votes_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    verified: list[bytes] = []
-    real = receipts.verify
-
-    def counted(key: bytes, message: bytes, signature: bytes) -> bool:
-        verified.append(message)
-        return real(key, message, signature)
-
-    monkeypatch.setattr(receipts, "verify", counted)
+def test_a_checker_verifies_a_header_once_and_other_votes_again(verified: list[bytes]) -> None:
     checker = ReceiptChecker(NET.genesis)
     one_block = [receipt for receipt in RECEIPTS if receipt.header == RECEIPTS[0].header]
     assert len(one_block) > 1

@@ -4,16 +4,15 @@ Fills a store with random keys and times a block of further ones at each size, a
 tree in one durable transaction. For `salus bench growth`; `fill` also for `salus bench joining`.
 """
 
-import gc
 import time
 from array import array
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from statistics import median
 
 from salus.engines.lmdb_store import LmdbStore
+from salus.engines.replica import no_cyclic_collector
 from salus.state import Prefixed, State, tree
 from salus.state.state import PAGES_PREFIX, VALUES_PREFIX
 
@@ -35,7 +34,7 @@ def measure_growth(folder: Path, sizes: Sequence[int], keys_per_block: int) -> d
     at the last size over that at the first, `block_ratio` and `floor_ratio` likewise.
     """
     rows: list[Figures] = []
-    with LmdbStore(folder) as store, _collector_off():
+    with LmdbStore(folder) as store, no_cyclic_collector():
         held = 0
         for size in sizes:
             began = time.perf_counter()
@@ -136,15 +135,3 @@ def _writes() -> int:
     except OSError:
         return 0
     return int(told.partition("syscw:")[2].split()[0])
-
-
-@contextmanager
-def _collector_off() -> Iterator[None]:
-    """As a member runs during an update; see `state.tree`."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()

@@ -7,9 +7,8 @@ from datetime import timedelta
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from salus.core.ids import DAY_MS, HOUR_MS
@@ -17,13 +16,12 @@ from salus.node.http.certificates import (
     LIFE_MS,
     RENEW_AFTER_MS,
     NotACertificateError,
-    Own,
     anchor_of,
     load_own,
     make_own,
     read_certificate,
 )
-from tests.node.http.wires import ANNA, BEN, clock, context_of, fresh
+from tests.node.http.wires import ANNA, BEN, as_if_of, clock, context_of, fresh
 
 
 def handshake(caller: ssl.SSLContext, server: ssl.SSLContext, name: str) -> None:
@@ -80,23 +78,7 @@ def test_openssl_refuses_what_the_ledgers_key_does_not_vouch_for(own: object, pi
 
 def test_openssl_refuses_a_signature_of_another_key_under_the_right_names() -> None:
     """The identifiers that OpenSSL finds an issuer by are forged too; the signature is not."""
-    real = x509.load_der_x509_certificate(make_own(ANNA, KEY, (), NOW).data)
-    forger = fresh()
-    secret = Ed25519PrivateKey.from_private_bytes(forger.seed)
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(real.subject)
-        .issuer_name(real.issuer)
-        .public_key(secret.public_key())
-        .serial_number(7)
-        .not_valid_before(real.not_valid_before_utc)
-        .not_valid_after(real.not_valid_after_utc)
-    )
-    for extension in real.extensions:
-        builder = builder.add_extension(extension.value, extension.critical)
-    forged = builder.sign(secret, None)
-    pem = forged.public_bytes(Encoding.PEM) + secret.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    own = Own(forged.public_bytes(Encoding.DER), pem, 0)
+    own = as_if_of(make_own(ANNA, KEY, (), NOW), fresh())
     server = serving(BENS, (ANNA, KEY.public))
     with pytest.raises(ssl.SSLCertVerificationError, match="signature failure"):
         handshake(context_of(own, (BEN, OTHER.public)), server, BEN)

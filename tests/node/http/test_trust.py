@@ -4,17 +4,12 @@ import asyncio
 import ssl
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 
 from salus.core.errors import RefusalError
 from salus.core.ids import DAY_MS, MINUTE_MS, ChainId, MemberId
 from salus.core.transport import PeerRefusalError, PeerUnavailableError, ask
 from salus.core.wire import encode
-from salus.crypto.signatures import SigningKey
-from salus.node.http.certificates import Own, make_own
+from salus.node.http.certificates import make_own
 from salus.node.http.trust import Pins, Trust
 from tests.node.http.wires import (
     ANNA,
@@ -23,6 +18,7 @@ from tests.node.http.wires import (
     Question,
     Reply,
     Wire,
+    as_if_of,
     clock,
     context_of,
     fresh,
@@ -57,8 +53,9 @@ async def test_a_members_key_does_not_open_the_door_under_another_members_name()
     async with wire() as on:
         server = await on.serve(BEN)
         ben = (BEN, on.secrets[BEN].public)
-        assert await refused_over(on, context_of(make_own(CLEO, on.secrets[ANNA], (), clock()), ben), server.port, CLEO)
-        sly = named(CLEO, "anna tls", on.secrets[ANNA])  # OpenSSL believes this one: Anna's anchor vouches for it.
+        cleos = make_own(CLEO, on.secrets[ANNA], (), clock())
+        assert await refused_over(on, context_of(cleos, ben), server.port, CLEO)
+        sly = as_if_of(cleos, on.secrets[ANNA], "anna tls")  # OpenSSL believes this one: Anna's anchor vouches for it.
         assert await refused_over(on, context_of(sly, ben), server.port, CLEO)
         own = make_own(ANNA, on.secrets[ANNA], (), clock())
         assert await refused_over(on, context_of(own, ben), server.port, CLEO)  # Right connection, wrong header.
@@ -273,23 +270,3 @@ async def test_a_context_stays_the_same_as_long_as_nothing_changes() -> None:
         assert trust.calling(BEN) is first
         on.write(BEN, on.secrets[BEN].public, fresh().public)
         assert trust.calling(BEN) is not first
-
-
-def named(subject: MemberId, issuer: str, key: SigningKey) -> Own:
-    """A certificate that a member's key vouches for, under any subject."""
-    secret = Ed25519PrivateKey.from_private_bytes(key.seed)
-    real = x509.load_der_x509_certificate(make_own(subject, key, (), clock()).data)
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(real.subject)
-        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
-        .public_key(secret.public_key())
-        .serial_number(7)
-        .not_valid_before(real.not_valid_before_utc)
-        .not_valid_after(real.not_valid_after_utc)
-    )
-    for extension in real.extensions:
-        builder = builder.add_extension(extension.value, extension.critical)
-    made = builder.sign(secret, None)
-    pem = made.public_bytes(Encoding.PEM) + secret.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    return Own(made.public_bytes(Encoding.DER), pem, 0)

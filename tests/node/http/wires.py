@@ -7,6 +7,11 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+
 from salus.core.clock import Clock
 from salus.core.ids import ChainId, MemberId, PublicKey, TimeMs
 from salus.core.transport import Door
@@ -40,6 +45,27 @@ def clock() -> TimeMs:
 
 def fresh() -> SigningKey:
     return SigningKey(os.urandom(32))
+
+
+def as_if_of(own: Own, key: SigningKey, issuer: str | None = None) -> Own:
+    """A member's certificate signed anew by another key, and by another issuer's name where one is given."""
+    secret = Ed25519PrivateKey.from_private_bytes(key.seed)
+    real = x509.load_der_x509_certificate(own.data)
+    by = real.issuer if issuer is None else x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)])
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(real.subject)
+        .issuer_name(by)
+        .public_key(secret.public_key())
+        .serial_number(7)
+        .not_valid_before(real.not_valid_before_utc)
+        .not_valid_after(real.not_valid_after_utc)
+    )
+    for extension in real.extensions:
+        builder = builder.add_extension(extension.value, extension.critical)
+    made = builder.sign(secret, None)
+    pem = made.public_bytes(Encoding.PEM) + secret.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return Own(made.public_bytes(Encoding.DER), pem, 0)
 
 
 class Wire:
