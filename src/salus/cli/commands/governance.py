@@ -476,8 +476,8 @@ def tell_standing(output: Output, standing: "Standing") -> dict[str, object]:
         )
     for name, count in standing.left_behind:
         output.note(
-            f"{name} wrote {count:,} batches that it has not dealt to the new seats: once it is gone its successor does, "
-            "which asks those who hold them now, and every patient's log shows it. In good order the seats move first "
+            f"{name} wrote {count:,} batches that it has not dealt to the new seats: once it is gone, a successor does "
+            "this, and asks those who hold them now, as every patient's log shows. In good order the seats move first "
             "(salus propose seats …); the member goes when `salus members` shows nothing of its own behind."
         )
     return _shown(standing)
