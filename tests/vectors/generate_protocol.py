@@ -1,4 +1,4 @@
-"""Writes `headers.json` and `answers.json`: bytes in and bytes out, for another implementation to compare with.
+"""Writes `headers.json`, `answers.json`, `repairs.json`: bytes in and bytes out, for another implementation to compare.
 
 Run it once when a rule changes on purpose: `python tests/vectors/generate_protocol.py`. A test fails as long as what it
 would write differs from what is kept. Inputs follow from labels, so nothing here is random.
@@ -8,10 +8,12 @@ import json
 from hashlib import sha256
 from pathlib import Path
 
+from salus.contracts.reads.opening import RepairOpening, repair_commitment, repair_to_sign
 from salus.contracts.records.batch import (
     document_context,
     key_commitment,
     leaf_levels,
+    repair_seed,
     row_levels,
     share_context,
     share_contexts_prefix,
@@ -21,11 +23,26 @@ from salus.contracts.records.header import Header, RecordId, leaf
 from salus.core.ids import ChainId, FhirType, MemberId
 from salus.core.wire import encode
 from salus.crypto.digests import blind
+from salus.crypto.hpke import OpeningKey
 from salus.crypto.merkle import path, prove_many, root
 from salus.crypto.shares import deal_batch, threshold
 from salus.crypto.signatures import SigningKey
 from salus.keeper.answers import padded
-from salus.keeper.messages import Answer, AnswerHead, BatchProof, Item, head_statement
+from salus.keeper.messages import (
+    Answer,
+    AnswerHead,
+    BatchProof,
+    Entry,
+    Item,
+    RepairHead,
+    RepairPart,
+    RepairShares,
+    Witness,
+    head_statement,
+    repair_shares_statement,
+    repair_statement,
+)
+from salus.keeper.repairs import indices_of
 
 FOLDER = Path(__file__).parent
 CHAIN, AUTHOR = ChainId("vectors"), MemberId("mercy")
@@ -147,9 +164,89 @@ def answers() -> dict[str, object]:
     }
 
 
+def repairs() -> dict[str, object]:
+    """A successor asks about the batch of `answers`, and deals two of its patients' records to five seats."""
+    seed = bytes_of("dummy seed")
+    opening = RepairOpening(
+        chain=CHAIN,
+        request_id=bytes_of("request")[:16],
+        salt=bytes_of("salt"),
+        member="lakeside",
+        author=AUTHOR,
+        batch_id=BATCH,
+        reply_key=OpeningKey(bytes_of("reply key")).public,
+    )
+    successor, keeper = SigningKey(bytes_of("successor")), SigningKey(bytes_of("keeper"))
+    leaves = leaf_levels({i: leaf(bytes_of(f"salt {i}"), encode(header_of(i))) for i in INDICES}, seed)
+    indices = indices_of([INDICES])
+    head = RepairHead(
+        chain=CHAIN,
+        request_id=opening.request_id,
+        author=AUTHOR,
+        batch_id=BATCH,
+        committee=COMMITTEE,
+        epoch=EPOCH,
+        seat=2,
+        height=12,
+        indices=indices,
+        root=root([b"a holding"]),
+    )
+    keys = [bytes_of(f"key {index}") for index in INDICES]
+    seats, epoch = SEATS + 1, EPOCH + 1
+    prefix = share_contexts_prefix(
+        chain=CHAIN,
+        author=AUTHOR,
+        batch_id=BATCH,
+        committee=COMMITTEE,
+        epoch=epoch,
+        seats=seats,
+        threshold=threshold(seats),
+    )
+    contexts = [share_context(prefix, index) for index in INDICES]
+    shares = deal_batch(keys, contexts, seats=seats, threshold=threshold(seats))
+    hashes = [b"".join(sha256(blob[32 * at : 32 * at + 32]).digest() for blob in shares) for at in range(len(keys))]
+    rows_seed = repair_seed(BATCH, epoch, keys)
+    rows = row_levels({i: share_row(one) for i, one in zip(INDICES, hashes, strict=True)}, rows_seed)
+    entries = tuple(
+        Entry(index, bytes_of(f"salt {index}"), encode(header_of(index)), shares[0][32 * at : 32 * at + 32], hashes[at])
+        for at, index in enumerate(INDICES)
+    )
+    sent = RepairShares(
+        chain=CHAIN,
+        dealer="lakeside",
+        author=AUTHOR,
+        batch_id=BATCH,
+        committee=COMMITTEE,
+        epoch=epoch,
+        seat=1,
+        root=leaves[-1],
+        share_root=rows[-1],
+        dummy_seed=rows_seed,
+        parts=(RepairPart(entries, prove_many(leaves, INDICES)),),
+        witnesses=(Witness(head, keeper.sign(repair_statement(head))),),
+    )
+    return {
+        "about": "What a successor asks about a departed author's batch, what a keeper of before signs of its records "
+        "(indices of two bytes each), and what seat 1 of 5 gets at the next epoch. The dummies' seed of the share rows "
+        "follows from the keys",
+        "opening": encode(opening).hex(),
+        "commitment": repair_commitment(opening).hex(),
+        "to_sign": repair_to_sign(opening).hex(),
+        "keeper_key": keeper.public.hex(),
+        "successor_key": successor.public.hex(),
+        "head": encode(head).hex(),
+        "head_statement": repair_statement(head).hex(),
+        "dummy_seed": rows_seed.hex(),
+        "share_root": rows[-1].hex(),
+        "shares": encode(sent).hex(),
+        "shares_statement": repair_shares_statement(encode(sent)).hex(),
+        "shares_signature": successor.sign(repair_shares_statement(encode(sent))).hex(),
+    }
+
+
 def written() -> dict[str, str]:
     """What each file must hold."""
-    made = {"headers.json": headers(), "answers.json": answers()}
+    made = {"headers.json": headers(), "answers.json": answers(), "repairs.json": repairs()}
     return {name: json.dumps(value, indent=1, ensure_ascii=False) + "\n" for name, value in made.items()}
 
 

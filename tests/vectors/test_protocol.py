@@ -1,15 +1,26 @@
-"""The bytes in `headers.json` and `answers.json` are still what the code makes, and lead where they say they lead."""
+"""The bytes in the protocol's vectors are still what the code makes, and lead where they say they lead."""
 
 import json
 from hashlib import sha256
 from typing import Any
 
+from salus.contracts.reads.opening import RepairOpening, repair_commitment, repair_to_sign
 from salus.contracts.records.header import Header, leaf
 from salus.core.wire import decode
 from salus.crypto.merkle import root_of_many
 from salus.crypto.signatures import verify
 from salus.keeper.answers import padded, unpadded
-from salus.keeper.messages import Answer, AnswerHead, Item, head_statement
+from salus.keeper.messages import (
+    Answer,
+    AnswerHead,
+    Item,
+    RepairHead,
+    RepairShares,
+    head_statement,
+    repair_shares_statement,
+    repair_statement,
+)
+from salus.keeper.repairs import lay_out_repair
 from tests.vectors.generate_protocol import FOLDER, written
 
 
@@ -45,3 +56,23 @@ def test_the_answer_leads_to_the_roots_on_the_ledger_and_its_head_is_signed() ->
     whole = padded(bytes.fromhex(case["answer"]))
     assert (len(whole), sha256(whole).hexdigest()) == (case["padded_size"], case["padded_sha256"])
     assert unpadded(whole).hex() == case["answer"]
+
+
+def test_what_a_successor_deals_leads_to_the_batchs_root_and_all_of_it_is_signed() -> None:
+    case = kept("repairs.json")
+    opening = decode(RepairOpening, bytes.fromhex(case["opening"]))
+    assert (repair_commitment(opening).hex(), repair_to_sign(opening).hex()) == (case["commitment"], case["to_sign"])
+    sent = decode(RepairShares, bytes.fromhex(case["shares"]))
+    assert sent.root.hex() == kept("answers.json")["batch_root"]
+    (held,) = lay_out_repair(sent, 5)
+    assert held.indices == (3, 511, 1023)
+    (witness,) = sent.witnesses
+    assert witness.head == decode(RepairHead, bytes.fromhex(case["head"]))
+    assert witness.head.indices == bytes.fromhex("000301ff03ff")
+    assert verify(bytes.fromhex(case["keeper_key"]), repair_statement(witness.head), witness.signature)
+    statement, signature = (
+        repair_shares_statement(bytes.fromhex(case["shares"])),
+        bytes.fromhex(case["shares_signature"]),
+    )
+    assert statement.hex() == case["shares_statement"]
+    assert verify(bytes.fromhex(case["successor_key"]), statement, signature)

@@ -24,7 +24,7 @@ from salus.contracts.members.reads import committee_at, committee_of, departures
 from salus.contracts.members.tables import COMMITTEES
 from salus.contracts.reads.messages import Request
 from salus.contracts.reads.opening import RepairOpening, repair_commitment, repair_to_sign, reply_key_digest
-from salus.contracts.records.batch import DIGEST_BYTES, key_commitment, row_levels, share_row
+from salus.contracts.records.batch import DIGEST_BYTES, key_commitment, repair_seed, row_levels, share_row
 from salus.contracts.records.header import Header, RecordId, leaf
 from salus.contracts.records.messages import Attest, SeatReceipt
 from salus.contracts.records.reads import batch_of, dealer_of, dealing_of
@@ -45,7 +45,6 @@ from salus.core.ids import (
 )
 from salus.core.transport import ask
 from salus.core.wire import decode, encode, replace
-from salus.crypto.digests import tagged
 from salus.crypto.hpke import OpeningKey, seal
 from salus.crypto.merkle import root, root_of_many
 from salus.crypto.shares import combine, quorum, threshold
@@ -106,6 +105,8 @@ class Repairer:
         self._blobs = blobs
         self._settled: object = None  # The committees' epochs, and who had left, when nothing was left to do.
         self._tries: dict[Attempt, tuple[int, TimeMs]] = {}  # How often, and when again.
+        self._round = 0
+        self._worked_at: dict[Place, int] = {}  # In which round a batch had its turn last.
         self.findings = Findings()  # Who lied: keepers of before, keepers of now, dealers.
 
     async def work(self) -> int:
@@ -117,7 +118,9 @@ class Repairer:
             await self._finish(place)
         behind = self.behind()
         done = 0
+        self._round += 1
         for place in behind[:AT_ONCE_MAX]:
+            self._worked_at[place] = self._round
             try:
                 done += await self._repair(*place)
             except SalusError:
@@ -129,19 +132,21 @@ class Repairer:
     def behind(self) -> list[Place]:
         """Batches of authors that this member has succeeded, dealt to an earlier epoch than their committee is at.
 
-        Those that can be tried now come first, so that none that waits keeps others waiting.
+        Those that can be tried now come first, and of these whose turn was longest ago: none keeps others waiting.
         """
-        state, now = self._gateway.view.state, self._gateway.clock()
-        found: list[tuple[bool, Place]] = []
+        state, now, known = self._gateway.view.state, self._gateway.clock(), set(self._store.repairs())
+        found: list[tuple[bool, int, Place]] = []
         for author, gone in departures(state):
             if gone.successor != self._gateway.member:
                 continue
             for (_, batch_id), batch in BATCHES.items(state, author):
                 dealing, committee = dealing_of(state, author, batch_id), committee_of(state, batch.committee)
                 if dealing is not None and committee is not None and dealing.epoch < committee.epoch:
-                    _, again_at = self._tries.get(((author, batch_id), committee.epoch), (0, 0))
-                    found.append((now < again_at, (author, batch_id)))
-        return [place for _, place in sorted(found)]
+                    place = (author, batch_id)
+                    _, again_at = self._tries.get((place, committee.epoch), (0, 0))
+                    waits = now < again_at and place not in known  # What is known can be dealt meanwhile.
+                    found.append((waits, self._worked_at.get(place, 0), place))
+        return [place for _, _, place in sorted(found)]
 
     def _turn(self) -> object:
         state = self._gateway.view.state
@@ -362,7 +367,7 @@ class StandIn(Dealer):
         keys, so that whoever begins again deals the same."""
         plan = self._repair.plan
         entries = by_index(self._own)
-        seed = tagged("records.repair", plan.batch_id, encode(plan.epoch), *[entry.key for entry in entries])
+        seed = repair_seed(plan.batch_id, plan.epoch, [entry.key for entry in entries])
         _, hashes = self._dealt(plan, entries, committee)
         rows = {entry.index: share_row(one) for entry, one in zip(entries, hashes, strict=True)}
         return replace(plan, dummy_seed=seed, share_root=row_levels(rows, seed)[-1])

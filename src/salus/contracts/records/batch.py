@@ -5,7 +5,7 @@ Sizes say nothing: a batch of one looks like a batch of a thousand to whoever la
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from salus.contracts.records.header import LEAVES_PER_BATCH, RecordId
 from salus.core.ids import BatchId, ChainId, CommitteeId, Digest, Epoch, MemberId
@@ -25,6 +25,11 @@ def leaf_levels(leaves: Mapping[int, Digest], dummy_seed: bytes) -> Levels:
 def row_levels(rows: Mapping[int, Digest], dummy_seed: bytes) -> Levels:
     """The tree over share rows: `rows` by index, dummies elsewhere."""
     return _filled(rows, tagged("records.dummy_rows", dummy_seed))
+
+
+def repair_seed(batch_id: BatchId, epoch: Epoch, keys: Sequence[bytes]) -> Digest:
+    """The seed of dummy rows where a successor deals: from the keys, by rising index, as nobody has the author's."""
+    return tagged("records.repair", batch_id, encode(epoch), *keys)
 
 
 def share_row(share_hashes: bytes) -> Digest:
