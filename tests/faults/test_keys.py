@@ -8,7 +8,7 @@ from pathlib import Path
 from salus.contracts.members.reads import member_of, tls_keys_of
 from salus.core.ids import MemberId
 from salus.node.folder import member_folder
-from salus.node.keys import PUBLIC_DUTIES, STAGED, load_secrets, staged_public
+from salus.node.keys import MADE, PUBLIC_DUTIES, STAGED, load_secrets, staged_public
 from salus.node.renewing import TLS_AGE_MS_MAX
 from tests.faults.client import UNAVAILABLE
 from tests.faults.stage import Stage, staged
@@ -57,6 +57,7 @@ async def test_a_tls_key_that_is_old_is_replaced_by_the_member_itself(tmp_path: 
     async with staged(tmp_path) as on:
         keys = member_folder(tmp_path, MERCY) / "keys"
         old, aged_s = tls_key(on.net, MERCY).public, time.time() - TLS_AGE_MS_MAX / 1000
+        (keys / MADE).unlink()  # Then the files' own times count.
         os.utime(keys / "tls", (aged_s, aged_s))
         async with asyncio.timeout(30.0):
             while (new := staged_public(keys, "tls")) is None:  # noqa: ASYNC110 - Another process writes the file.

@@ -92,7 +92,7 @@ def test_every_panel_has_a_place_a_query_and_a_unit() -> None:
 
 def test_every_gauge_counter_and_histogram_of_the_table_is_shown_or_alerted_on_but_for_a_few() -> None:
     named = {re.sub(r"_bucket$", "", name) for name in figures_named()}
-    assert set(FAMILIES) - named == {"salus_build_info", "salus_refusals_last_minute", "salus_store_reconciled"}
+    assert set(FAMILIES) - named == {"salus_build_info", "salus_refusals_last_minute"}
 
 
 def test_prometheus_reads_every_process_of_a_member() -> None:

@@ -3,7 +3,7 @@
 from salus.contracts.records.header import RecordId
 from salus.core.ids import FhirType, MemberId
 from salus.crypto.signatures import SigningKey
-from salus.node.keys import load_secrets, make_secrets
+from salus.node.keys import DUTIES, load_secrets, make_secrets
 from salus.sdk.author import NewDocument
 from salus.sdk.author_store import OwnEntry
 from salus.sdk.reader import Reader
@@ -14,7 +14,7 @@ NAMED = b'{"resourceType":"Patient","name":"Example"}'
 
 def test_no_repr_shows_a_key_or_a_document(tmp_path) -> None:  # type: ignore[no-untyped-def]
     secrets = make_secrets(tmp_path / "keys")
-    seeds = [(tmp_path / "keys" / duty.name).read_bytes() for duty in (tmp_path / "keys").iterdir()]
+    seeds = [(tmp_path / "keys" / duty).read_bytes() for duty in DUTIES]
     wallet = new_wallet("test", b"c" * 16, "us", (MemberId("mercy"),))  # type: ignore[arg-type]
     values: list[object] = [
         secrets,

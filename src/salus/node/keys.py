@@ -4,20 +4,23 @@
     keys/next/<duty>     waits until the ledger names it
     keys/before/<duty>   opens what was sealed to it before another took its place; destroyed when `KEPT_MS` is over
     keys/before/checkpoint   signs until a checkpoint names the one that took its place
+    keys/made            when each was made: a file's own time is that of the last copy or restore
 
 A member's processes share the folder: whoever moves keys in it holds `keys/lock`.
 """
 
 import fcntl
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from salus.contracts.members.messages import MemberKeys
 from salus.core.errors import IntegrityError, UnavailableError
 from salus.core.ids import DAY_MS, HOUR_MS, TimeMs
+from salus.crypto.digests import tagged
 from salus.crypto.hpke import OpeningKey
 from salus.crypto.lasting import LastingSigningKey
 from salus.crypto.signatures import SigningKey
@@ -37,6 +40,7 @@ KEYS_FOLDER = "keys"  # In a member's folder.
 STAGED = "next"
 BEFORE = "before"
 KEPT_MS = {"sealing": HOUR_MS, "gateway": 31 * DAY_MS}  # For envelopes on their way; for links that wait 30 days.
+MADE = "made"
 _LOCK = "lock"
 
 
@@ -89,7 +93,7 @@ def make_secrets(folder: Path, chance: Callable[[int], bytes] = os.urandom) -> S
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         for duty in DUTIES:
-            write_secret(folder / duty, chance(SECRET_BYTES))
+            _make(folder, folder / duty, chance)
     except OSError as error:
         raise FolderError(reason=error.strerror or type(error).__name__) from None
     return load_secrets(folder)
@@ -99,7 +103,37 @@ def make_missing(folder: Path, duties: Sequence[str], chance: Callable[[int], by
     """Make keys for duties that are younger than the folder. Keys that are there stay. Raises OSError."""
     for duty in duties:
         if not (folder / duty).exists():
-            write_secret(folder / duty, chance(SECRET_BYTES))
+            _make(folder, folder / duty, chance)
+
+
+def _make(folder: Path, path: Path, chance: Callable[[int], bytes], *, replace: bool = False) -> None:
+    """Make a key, and note when. Raises OSError."""
+    seed = chance(SECRET_BYTES)
+    write_secret(path, seed, replace=replace)
+    descriptor = os.open(folder / MADE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(f"{_mark(seed)} {time.time_ns() // 1_000_000}\n".encode())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def made_at(folder: Path, duty: str) -> TimeMs | None:
+    """When the key in use for a duty was made; by its file's time where nothing was noted. None where it is missing."""
+    path = folder / duty
+    try:
+        about, seed = path.stat(), path.read_bytes()
+    except OSError:
+        return None
+    noted: dict[str, str] = {}
+    with suppress(OSError, UnicodeDecodeError):
+        noted = dict(line.split(" ") for line in (folder / MADE).read_text().splitlines() if line.count(" ") == 1)
+    when = noted.get(_mark(seed), "")
+    return int(when) if when.isdecimal() else about.st_mtime_ns // 1_000_000
+
+
+def _mark(seed: bytes) -> str:
+    """By which a key is found again; of 32 random bytes it tells nothing."""
+    return tagged("salus key made", seed)[:8].hex()
 
 
 def load_secrets(folder: Path) -> Secrets:
@@ -147,7 +181,7 @@ def stage_secrets(
             for duty in duties:
                 held = staged_public(folder, duty)
                 if held is None or is_spent(held):
-                    write_secret(beside / duty, chance(SECRET_BYTES), replace=True)
+                    _make(folder, beside / duty, chance, replace=True)
         except OSError as error:
             raise FolderError(reason=error.strerror or type(error).__name__) from None
         return _secrets({duty: _read(beside / duty if duty in duties else folder / duty, duty) for duty in DUTIES})

@@ -18,7 +18,7 @@ from salus.crypto.digests import digest
 from salus.machine.sponsor import Sponsor
 from salus.node.http.certificates import read_certificate
 from salus.node.http.trust import Trust
-from salus.node.keys import stage_secrets, staged_public
+from salus.node.keys import made_at, stage_secrets, staged_public
 from salus.node.site import host_and_port
 from salus.state.state import State
 
@@ -34,7 +34,8 @@ class NotAMemberError(RefusalError):
 
 def is_old(folder: Path, now: TimeMs) -> bool:
     """Whether the TLS key in a folder of keys is due to be replaced."""
-    return now - (folder / "tls").stat().st_mtime_ns // 1_000_000 >= TLS_AGE_MS_MAX
+    made = made_at(folder, "tls")
+    return made is not None and now - made >= TLS_AGE_MS_MAX
 
 
 def is_announced(folder: Path, entry: Member) -> bool:

@@ -21,7 +21,7 @@ from salus.node.backup.putting_back import NotEmptyError, put_back
 from salus.node.backup.sealed_file import DamagedBackupError, PassphraseError, WeakPassphraseError
 from salus.node.backup.taking import UNFINISHED, Taken, take
 from salus.node.folder import NoNetworkError, found, found_apart, usual_names
-from salus.node.keys import DUTIES, FolderError
+from salus.node.keys import DUTIES, MADE, FolderError
 from salus.node.site import read_site, write_site
 from tests.node.stage import data_of, permit, shown, stage
 from tests.support.servers import postgres
@@ -127,7 +127,7 @@ def test_everything_a_member_needs_comes_back_readable_by_its_owner_alone(home: 
     assert stat.S_IMODE((tmp_path / "backup").stat().st_mode) == 0o600
     assert put_back(tmp_path / "backup", tmp_path / "new", passphrase=PASSPHRASE) == said
     back = there(tmp_path / "new")
-    keys = {f"members/mercy/keys/{duty}" for duty in (*DUTIES, "next/tls")}
+    keys = {f"members/mercy/keys/{duty}" for duty in (*DUTIES, MADE, "next/tls")}
     engine = {
         f"members/mercy/engine/{n}" for n in ("config/node_key.json", "data/priv_validator_state.json", "restored")
     }

@@ -15,7 +15,7 @@ import pytest
 from salus.core.ids import DAY_MS
 from salus.node.doctor import folders
 from salus.node.folder import found, usual_names
-from salus.node.keys import PUBLIC_DUTIES
+from salus.node.keys import MADE, PUBLIC_DUTIES
 from salus.node.observing.findings import KINDS
 from salus.node.settings import system_clock
 from tests.node.doctor.conftest import Codes
@@ -71,6 +71,7 @@ def test_a_key_that_is_missing_damaged_or_old_is_found(folder: Path, codes: Foun
     (folder / MERCY / "keys/tls").unlink()
     (folder / "members/st-luke/keys/validator").write_bytes(bytes(31))
     old_s = (system_clock() - 500 * DAY_MS) / 1000
+    (folder / "members/lakeside/keys" / MADE).unlink()  # Then the files' own times count.
     os.utime(folder / "members/lakeside/keys/sealing", (old_s, old_s))
     assert codes(folder) == {("keys.missing", "mercy"), ("keys.damaged", "st-luke"), ("keys.old", "lakeside")}
 

@@ -11,7 +11,7 @@ from salus.core.ids import DAY_MS
 from salus.engines.cometbft.config import node_id
 from salus.engines.cometbft.unit import ENGINE_FOLDER, LEDGER_FOLDER
 from salus.node.doctor.case import Case
-from salus.node.keys import BEFORE, DUTIES, KEYS_FOLDER, PUBLIC_DUTIES, SECRET_BYTES, STAGED, public_of
+from salus.node.keys import BEFORE, DUTIES, KEYS_FOLDER, PUBLIC_DUTIES, SECRET_BYTES, STAGED, made_at, public_of
 from salus.node.observing.findings import Finding, found
 from salus.node.renewing import TLS_AGE_MS_MAX
 
@@ -36,7 +36,7 @@ def check_files(case: Case) -> Iterator[Finding]:
             yield _open_to_others(case, path)
         if about.st_size != SECRET_BYTES:
             yield found("keys.damaged", case.member, duty=duty, size_bytes=about.st_size)
-        age_days = (case.clock() - int(about.st_mtime * 1000)) // DAY_MS
+        age_days = (case.clock() - (made_at(folder, duty) or 0)) // DAY_MS
         if path.parent == folder and age_days > (TLS_AGE_DAYS_MAX if duty == "tls" else AGE_DAYS_MAX):
             code = "keys.old" if duty in PUBLIC_DUTIES else "keys.kek_old"
             yield found(code, case.member, duty=duty, days=age_days)

@@ -72,6 +72,6 @@ FAMILIES: Mapping[str, Family] = {
     "salus_disk_free_bytes": _gauge("Bytes free where the member's folder lies."),
     "salus_disk_bytes": _gauge("Bytes in all where the member's folder lies."),
     # Keys.
-    "salus_key_age_seconds": _gauge("Since a key's file was written.", "key"),
+    "salus_key_age_seconds": _gauge("Since a key was made.", "key"),
     "salus_certificate_renewal_seconds": _gauge("Until the own certificate is renewed; negative if that is overdue."),
 }

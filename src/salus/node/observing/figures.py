@@ -22,7 +22,7 @@ from salus.node.http.client import HttpTransport
 from salus.node.http.server import Server
 from salus.node.http.trust import Trust
 from salus.node.keeper_side import KeeperSide
-from salus.node.keys import DUTIES
+from salus.node.keys import DUTIES, KEYS_FOLDER, made_at
 from salus.node.observing.families import COUNTER, FAMILIES, HISTOGRAM
 from salus.node.observing.fields import OK, OTHER, code_of
 from salus.node.observing.logs import Logs, say_error
@@ -148,9 +148,9 @@ def outbox_age_s(side: GatewaySide, clock: Clock) -> float:
 def of_keys(member: MemberId, part: str, folder: Path, clock: Clock) -> Iterator[Sample]:
     """How old a member's keys are."""
     for duty in DUTIES:
-        path = folder / "keys" / duty
-        if path.exists():
-            yield "salus_key_age_seconds", (member, part, duty), clock() / 1000 - path.stat().st_mtime
+        made = made_at(folder / KEYS_FOLDER, duty)
+        if made is not None:
+            yield "salus_key_age_seconds", (member, part, duty), (clock() - made) / 1000
 
 
 def of_disk(member: MemberId, part: str, folder: Path) -> Iterator[Sample]:
