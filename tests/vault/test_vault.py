@@ -1,6 +1,7 @@
 """A vault: keeps by digest, serves by permission, and mends what it lost from those who have it."""
 
 import os
+import shutil
 from hashlib import sha256
 from pathlib import Path
 
@@ -190,6 +191,28 @@ async def test_a_vault_mends_itself_from_the_others(tmp_path: Path, damage: str)
             assert await on[name].scrub() == 0
         view = await on.view("st-luke", await on.clinician("st-luke"), wallet)
         assert (len(view.records), view.notices, view.accusations) == (8, [], [])
+
+
+async def test_a_vault_that_was_lost_whole_comes_back_once_its_process_begins_and_others_are_there(
+    tmp_path: Path,
+) -> None:
+    async with stage(tmp_path) as on:
+        wallet = await on.patient("mercy")
+        sealed = [await on.seal("mercy", wallet, source) for source in "abcdef"]
+        packs = tmp_path / "members" / "mercy" / "vault" / "packs" / "mercy"
+        names = [records_of(batch)[0].batch_id.hex() for batch in sealed]
+        await on.network.take_down("mercy")
+        before = [(packs / name).read_bytes() for name in names]
+        shutil.rmtree(tmp_path / "members" / "mercy" / "vault")
+        for name in ("st-luke", "lakeside", "northgate"):
+            await on.network.take_down(name)
+        await on.network.bring_back("mercy")
+        await on["mercy"].keeping.tend()
+        assert not any((packs / name).exists() for name in names), "Nobody who has them is there."
+        for name in ("st-luke", "lakeside", "northgate"):
+            await on.network.bring_back(name)
+        await on["mercy"].keeping.tend()
+        assert [(packs / name).read_bytes() for name in names] == before
 
 
 def damaged(path: Path, damage: str) -> None:

@@ -8,6 +8,7 @@ It runs in the member's process on the embedded engine, and in a process of its 
 """
 
 import asyncio
+from collections import deque
 from pathlib import Path
 
 from salus.contracts.consent import Pack
@@ -30,6 +31,8 @@ from salus.node.tending import Tended
 from salus.sdk.hands import Hands
 from salus.vault.places import keepers_of
 from salus.vault.vault import GOOD_MS, BlobStore, Vault
+
+MENDED_AT_ONCE = 16  # Batches in one round of housekeeping.
 
 
 class KeeperSide:
@@ -56,6 +59,7 @@ class KeeperSide:
         self._clock = clock
         self._tasks: set[asyncio.Task[None]] = set()
         self._tidied: TimeMs = 0
+        self._lost: deque[tuple[MemberId, BatchId]] | None = None  # None until somebody has looked.
         self._store = keeper_store(folder, secrets, faults)
         keys = KeeperKeys(opening=secrets.sealing, signing=secrets.keeper)
         self.keeper = Keeper(
@@ -117,21 +121,12 @@ class KeeperSide:
         self.keeper.tick()
         await self.keeper.epochs.follow()
         self._drop_orphans()
+        await self._mend_lost()
         return Tended(log_roots=roots)
 
     async def scrub(self) -> int:
         """Check every blob that this vault is to keep, and mend what is lost or wrong; how many were mended."""
-        mended = 0
-        for author, batch_id in self.keeper.deposits.batches():
-            members = self._seat_members(author, batch_id)
-            digests = [
-                digest
-                for digest in self.keeper.deposits.blobs_in(author, batch_id)
-                if self.name == author or self.name in keepers_of(digest, members)
-            ]
-            peers = [member for member in dict.fromkeys([*members, author]) if member != self.name]
-            mended += await self.vault.repair(author, batch_id, digests, peers)
-        return mended
+        return sum([await self._mend(*batch) for batch in list(self.keeper.deposits.batches())])
 
     async def _fetch_blobs(self, author: MemberId, batch_id: BatchId, digests: list[Digest]) -> bool:
         """Ciphertext of a departed author's batch into this vault, as far as it is to keep it; whether all is here.
@@ -174,6 +169,31 @@ class KeeperSide:
         for author, batch_id, written in list(self.blobs.packs()):
             if author != self.name and written < due and self.name not in self._seat_members(author, batch_id):
                 self.blobs.drop(author, batch_id)
+
+    async def _mend_lost(self) -> None:
+        """Fetch the packs that were not there when this process began, some in each round, until all are.
+
+        That is how a vault comes back whose disk was lost while the keeper's store was not.
+        """
+        if self._lost is None:
+            here = {(author, batch_id) for author, batch_id, _ in self.blobs.packs()}
+            self._lost = deque(batch for batch in self.keeper.deposits.batches() if batch not in here)
+        for _ in range(min(MENDED_AT_ONCE, len(self._lost))):
+            batch = self._lost.popleft()
+            await self._mend(*batch)
+            if None in self.blobs.read(*batch, self._kept_here(*batch)):
+                self._lost.append(batch)  # Whoever has it is away.
+
+    async def _mend(self, author: MemberId, batch_id: BatchId) -> int:
+        """Check what this vault is to keep of a batch, and fetch what is lost or wrong; how many blobs that were."""
+        members = self._seat_members(author, batch_id)
+        peers = [member for member in dict.fromkeys([*members, author]) if member != self.name]
+        return await self.vault.repair(author, batch_id, self._kept_here(author, batch_id), peers)
+
+    def _kept_here(self, author: MemberId, batch_id: BatchId) -> list[Digest]:
+        """Which of a batch's blobs this vault is to keep."""
+        members, blobs = self._seat_members(author, batch_id), self.keeper.deposits.blobs_in(author, batch_id)
+        return [digest for digest in blobs if self.name == author or self.name in keepers_of(digest, members)]
 
     def _permits(self, sender: MemberId, request_id: RequestId) -> frozenset[Digest]:
         permitted = self.keeper.permitted(request_id)
