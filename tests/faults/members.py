@@ -141,6 +141,15 @@ class Members:
         for part in ("ledger", "keeper"):
             await self.serves(part, name)
 
+    async def replace(self, name: str, plan: Plan, parts: Sequence[str] = ("ledger", "keeper")) -> None:
+        """Stop a member's processes in order, and start them with something wrong; or, with no plan, without."""
+        for part in reversed(parts):
+            await self.stop_one(part, name)
+        for part in parts:
+            await self.start_one(part, name, plan)
+        for part in parts:
+            await self.serves(part, name)
+
     def freeze(self, name: str, is_frozen: bool = True) -> None:
         """SIGSTOP or SIGCONT for a member's ledger and keeper."""
         for part in ("ledger", "keeper"):

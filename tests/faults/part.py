@@ -35,6 +35,7 @@ from salus.node import settings as node_settings
 from salus.node.http.places import Part, Places, places_of
 from salus.node.keeper_side import KeeperSide
 from tests.faults.rules import NEWER, NewerMachine
+from tests.faults.slow_disk import slow_down
 
 VARIABLE = "SALUS_FAULT_PLAN"
 PROPOSED = "proposed garbage"
@@ -47,6 +48,7 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     point: str = ""
     at: int = 1  # The how-many-th time that the point is passed.
     wait_s: float = 0.0  # Then it is slow there each time, and nothing ends.
+    sync_s: str = ""  # The file that says how much longer each fsync takes, of this process and of its engine.
     skew_ms: int = 0  # Of this process's clock.
     engine: dict[str, str] = {}  # CometBFT's environment.
     binary: str = ""  # Which CometBFT; the usual one by default.
@@ -188,6 +190,8 @@ def gateway(home: Path, plan: Plan) -> None:
 def main(argv: list[str]) -> int:
     """Run one process; its exit code."""
     plan = plan_here()
+    if plan.sync_s:
+        slow_down(Path(plan.sync_s), Path(f"{plan.sync_s}-{argv[0]}"))
     install(plan)
     if argv[0] == "gateway":
         gateway(Path(argv[argv.index("--home") + 1]), plan)

@@ -1,13 +1,12 @@
-"""Four members in trouble: away, cut off, slow, wrong about the time, out of space, set back to yesterday."""
+"""Four members in trouble: away, cut off, behind bad lines, set back to yesterday.
+
+Of disks, clocks and vaults tell `test_disks.py`, `test_clocks.py` and `test_vaults.py`.
+"""
 
 import asyncio
-import os
-import resource
 import shutil
 import signal
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +23,12 @@ from salus.node.site import read_site
 from tests.faults.chain import Load, check
 from tests.faults.client import Answer, Client
 from tests.faults.members import members
-from tests.faults.part import Plan
 from tests.faults.people import admitted, observations, reading
 from tests.faults.proxy import FAIR, HALF_OPEN, Weather
 from tests.faults.stage import Stage, long, staged
 from tests.support.apart import apart, needs_cometbft
 
 pytestmark = needs_cometbft
-
-SKEW_MS = 60_000
-SMALL_BYTES = 3 << 20
 
 
 async def test_with_one_member_down_everything_goes_on(tmp_path: Path) -> None:
@@ -142,95 +137,6 @@ async def test_a_half_open_line_is_noticed_and_gone_around(tmp_path: Path) -> No
 
 
 @long
-async def test_a_slow_disk_slows_its_member_alone(tmp_path: Path) -> None:
-    async with members(tmp_path) as net:
-        slow = "northgate"
-        await net.start(("ledger",))
-        await net.stop_one("ledger", slow)
-        await net.start_one("ledger", slow, Plan(point=f"ledger.{slow}.block:before", wait_s=0.3))
-        load = Load(net)
-        load.start()
-        await asyncio.sleep(8.0)
-        heights = await net.heights()
-        assert max(heights.values()) > heights[slow], "The others go on."
-        await load.stop()
-        await check(net, load)
-
-
-@long
-@pytest.mark.parametrize("skew_ms", [SKEW_MS, -SKEW_MS])
-async def test_a_clock_that_is_a_minute_off_costs_its_own_member_at_most(skew_ms: int, tmp_path: Path) -> None:
-    async with staged(tmp_path) as on:
-        for part in ("keeper", "ledger"):
-            await on.net.stop_one(part, "northgate")
-        for part in ("ledger", "keeper"):
-            await on.net.start_one(part, "northgate", Plan(skew_ms=skew_ms))
-            await on.net.serves(part, "northgate")
-        await on.write("later", "mercy", "northgate")
-        await on.grant("st-luke")
-        record = await on.person.record("clinician@st-luke")
-        assert record["accusations"] == [], "A wrong clock is no lie."
-        assert await on.person.seen("clinician@st-luke") == on.sources
-        await on.revoke("st-luke")
-        assert await on.person.seen("clinician@st-luke") == {s for s in on.sources if "-st-luke-" in s}
-        await on.check()
-
-
-@contextmanager
-def small_disk(folder: Path) -> Iterator[None]:
-    """A file system of its own in a folder, with little room; needs root and the right to mount."""
-    folder.mkdir(parents=True, exist_ok=True)
-    mounted = os.geteuid() == 0 and shutil.which("mount") is not None
-    size = f"size={SMALL_BYTES * 8}"
-    done = mounted and subprocess.run(["mount", "-t", "tmpfs", "-o", size, "salus-small", str(folder)], check=False)
-    if not done or done.returncode:
-        pytest.skip("nothing can be mounted here; the other form of this test limits the size of files instead")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=False)
-
-
-@long
-async def test_a_member_whose_files_cannot_grow_stops_and_comes_back_when_there_is_room(tmp_path: Path) -> None:
-    async with members(tmp_path) as net:
-        full = "northgate"
-        await net.start(("ledger",))
-        await net.stop_one("ledger", full)
-        await net.start_one("ledger", full, Plan(file_bytes_max=SMALL_BYTES))
-        load = Load(net)
-        load.start(pause_s=0.005, writers=12)
-        assert await net.ended("ledger", full, timeout_s=180.0) == 1
-        assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != SMALL_BYTES
-        before = len(load.acknowledged)
-        await load.write("mercy", ["mercy"])
-        assert len(load.acknowledged) > before, "The others go on."
-        await net.start_one("ledger", full)
-        await load.stop()
-        await check(net, load)
-
-
-@long
-async def test_a_member_on_a_full_disk_stops_and_comes_back_when_there_is_room(tmp_path: Path) -> None:
-    async with members(tmp_path) as net:
-        full = "northgate"
-        ledger = member_folder(tmp_path, MemberId(full)) / "ledger"
-        with small_disk(ledger):
-            await net.start(("ledger",))
-            load = Load(net)
-            load.start(pause_s=0.02)
-            await asyncio.sleep(1.0)
-            room = shutil.disk_usage(ledger).free
-            (ledger / "ballast").write_bytes(bytes(max(0, room - 65_536)))
-            assert await net.ended("ledger", full, timeout_s=120.0) == 1
-            (ledger / "ballast").unlink()
-            await net.start_one("ledger", full)
-            await load.stop()
-            await check(net, load)
-            await net.kill("ledger", full)
-
-
-@long
 async def test_a_killed_keeper_is_missed_by_nobody_and_gets_what_it_missed(tmp_path: Path) -> None:
     async with staged(tmp_path) as on:
         await on.net.kill("keeper", "northgate")
@@ -243,17 +149,6 @@ async def test_a_killed_keeper_is_missed_by_nobody_and_gets_what_it_missed(tmp_p
         await on.net.start_one("keeper", "mercy")
         await on.net.serves("keeper", "mercy")
         await on.check()
-
-
-@long
-async def test_a_vault_whose_folder_is_lost_costs_no_document(tmp_path: Path) -> None:
-    async with staged(tmp_path) as on:
-        await on.net.kill("keeper", "northgate")
-        shutil.rmtree(member_folder(tmp_path, MemberId("northgate")) / "vault")
-        await on.net.start_one("keeper", "northgate")
-        await on.net.serves("keeper", "northgate")
-        await on.write("later", "mercy")
-        assert await on.person.seen(on.person.name, via="mercy") == on.sources
 
 
 @long
