@@ -15,6 +15,7 @@ from salus.cli.importing.places import FILE, Places, PlacesError
 from salus.contracts.cells.messages import Create
 from salus.core.ids import MIB_BYTES, MemberId
 from salus.fhir.errors import UnreadableFileError
+from salus.keeper.store import DiskError
 from tests.cli_demo.bundles import bundle, chart, observation
 from tests.cli_demo.conftest import Write
 
@@ -67,6 +68,31 @@ async def test_documents_go_to_the_member_that_provided_the_encounter(home: Home
     assert report.by_member == {"mercy": 5, "lakeside": 2}
     (patient,) = home.people.patients()
     assert (patient.custodian, set(patient.writers)) == ("mercy", {"mercy", "lakeside"})
+
+
+class Full:
+    """A disk that is full once, at one step."""
+
+    def __init__(self, point: str) -> None:
+        self._point = point
+
+    def hit(self, point: str) -> None:
+        """See `Faults.hit`."""
+        if point == self._point:
+            self._point = ""
+            raise DiskError(reason="full")
+
+
+async def test_an_import_that_linked_one_member_and_not_the_other_goes_on_when_it_is_repeated(
+    home: Home, write: Write
+) -> None:
+    path = write(one=chart("p", ("mercy", ["o1"]), ("lakeside", ["o2"])))
+    home.member("lakeside").store.faults = Full("author.links:before")
+    with pytest.raises(DiskError):
+        await import_folder(home, path)
+    report = await import_folder(home, path)
+    assert (report.problems, report.by_member) == ([], {"mercy": 3, "lakeside": 2})
+    assert len(list(home.people.patients())) == 1
 
 
 async def test_other_organisations_are_spread_and_stay_where_they_are(home: Home, write: Write) -> None:

@@ -147,6 +147,7 @@ class Patients:
     async def _add_writers(self, patient: Patient, need: Need) -> None:
         now = self._network.members[0].clock()
         missing = [name for name in need.counts if not is_writer(patient.policy, name, now)]
+        await self._link_again(patient, [name for name in need.counts if name not in missing])
         custodian, number = patient.policy.custodian, self._people.number_of(patient.policy.cell)
         if not missing or custodian is None or number is None:
             return  # Documents of members that are missing now are refused one by one, as `NOT_A_WRITER`.
@@ -165,6 +166,20 @@ class Patients:
         for name in missing:
             package = LinkPackage(link=consent.link_of(wider, name), policy=patient.policy)
             await self._network[name].desk.keep(package, patient.local)
+
+    async def _link_again(self, patient: Patient, writers: Sequence[MemberId]) -> None:
+        """Link those writers that an import which was cut short has not linked."""
+        number = self._people.number_of(patient.policy.cell)
+        without = [name for name in writers if self._network[name].store.link(patient.local) is None]
+        if number is None or not without:
+            return
+        wallet = self._people.patient(number).wallet
+        for name in without:
+            package = LinkPackage(link=consent.link_of(wallet, name), policy=patient.policy)
+            try:
+                await self._network[name].desk.keep(package, patient.local)
+            except SalusError as error:
+                self.troubles[patient.local] = error.code
 
 
 def _usual(policy: PolicySet) -> MemberId:
