@@ -4,6 +4,7 @@ Of disks, clocks and vaults tell `test_disks.py`, `test_clocks.py` and `test_vau
 """
 
 import asyncio
+import os
 import shutil
 import signal
 from contextlib import suppress
@@ -23,12 +24,15 @@ from salus.node.site import read_site
 from tests.faults.chain import Load, check
 from tests.faults.client import Answer, Client
 from tests.faults.members import members
+from tests.faults.part import KILLED, Plan
 from tests.faults.people import admitted, observations, reading
 from tests.faults.proxy import FAIR, HALF_OPEN, Weather
 from tests.faults.stage import Stage, long, staged
 from tests.support.apart import apart, needs_cometbft
 
 pytestmark = needs_cometbft
+
+WRITES_MAX = 8
 
 
 async def test_with_one_member_down_everything_goes_on(tmp_path: Path) -> None:
@@ -136,18 +140,29 @@ async def test_a_half_open_line_is_noticed_and_gone_around(tmp_path: Path) -> No
         await on.check()
 
 
-@long
-async def test_a_killed_keeper_is_missed_by_nobody_and_gets_what_it_missed(tmp_path: Path) -> None:
+STEPS = ("keeper.deposit", "vault.pack", "log.append")
+KILLED_AT = [f"{step}:{when}" for step in STEPS for when in ("before", "after")]  # Not kept; kept, and not answered.
+
+
+@pytest.mark.parametrize(
+    "point", [KILLED_AT[1], *(pytest.param(p, marks=long) for p in KILLED_AT if p != KILLED_AT[1])]
+)
+async def test_a_killed_keeper_is_missed_by_nobody_and_gets_what_it_missed(point: str, tmp_path: Path) -> None:
     async with staged(tmp_path) as on:
-        await on.net.kill("keeper", "northgate")
+        await on.net.replace("northgate", Plan(point=point), ("keeper",))
+        for number in range(WRITES_MAX):  # Not every document lies in its vault.
+            await on.write(f"before-{number}", "mercy")
+            assert await on.person.seen(on.person.name, via="mercy") == on.sources
+            if not on.net.is_up("keeper", "northgate"):
+                break
+        assert await on.net.ended("keeper", "northgate") == KILLED, f"It was not killed at {point}."
         await on.write("meanwhile", "mercy")
         assert await on.person.seen(on.person.name) == on.sources
-        await on.net.start_one("keeper", "northgate")
-        await on.net.serves("keeper", "northgate")
+        await on.net.up("northgate")
         await on.net.kill("keeper", "mercy")  # Now the returned one is needed for each threshold.
         assert await on.person.seen(on.person.name, via="lakeside") == on.sources
-        await on.net.start_one("keeper", "mercy")
-        await on.net.serves("keeper", "mercy")
+        await on.net.up("mercy")
+        assert (await on.client.done("log", "--as", on.person.name))["faults"] == []
         await on.check()
 
 
