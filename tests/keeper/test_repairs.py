@@ -337,3 +337,39 @@ async def test_a_keeper_whose_vault_gets_no_ciphertext_signs_nothing(tmp_path: P
             await on.network.tend()
         assert in_force(on, "lakeside", gone.batch_id)[0] == 1
         assert share_roots(on, "southport") == set()
+
+
+async def test_a_record_frozen_after_the_successor_asked_stays_where_it_is(tmp_path: Path) -> None:
+    """The entry in the log is all that tells a patient of it."""
+    async with stage(tmp_path) as on:
+        gone = await departed(on)
+        await on["southport"].keeping.tend()
+        repair = await learned(on, gone.batch_id)
+        await consent.freeze(on["northgate"].gateway, gone.wallet)
+        await on.settled()
+        for seat in range(1, 5):
+            with pytest.raises(RepairWaitsError):
+                await sent(on, repair, made(on, repair, seat=seat))
+
+
+async def test_a_flood_of_witnesses_is_cut_off_before_one_is_looked_at(tmp_path: Path) -> None:
+    async with stage(tmp_path) as on:
+        gone = await departed(on)
+        repair = await learned(on, gone.batch_id)
+        flood = replace(made(on, repair), witnesses=repair.witnesses[:1] * 300)
+        with pytest.raises(EnvelopeError):
+            await sent(on, repair, flood)
+
+
+async def test_who_asked_too_often_costs_a_keeper_nothing_any_more(tmp_path: Path) -> None:
+    """Not even the opening of what it holds; and what is refused for a freeze counts."""
+    async with stage(tmp_path) as on:
+        gone = await departed(on)
+        await consent.freeze(on["northgate"].gateway, gone.wallet)
+        await on.settled()
+        one = await opened(on, gone.batch_id)
+        for _ in range(repairs.ASKS_PER_DAY):
+            with pytest.raises(RepairWaitsError):
+                await asked(on, one)
+        with pytest.raises(QuotaError):
+            await asked(on, one)

@@ -1,23 +1,30 @@
 """The patient's log: the union of all, checked against the ledger, and told to the patient's devices alone."""
 
 import asyncio
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
+from salus.contracts.members.messages import NewCommittee, SetSeats
+from salus.contracts.members.tables import Standing
 from salus.core.errors import UnavailableError
 from salus.core.ids import HOUR_MS, MINUTE_MS, Digest, Height, MemberId
-from salus.core.wire import Message
+from salus.core.wire import Message, encode
 from salus.core.wire import replace as changed
+from salus.crypto.hpke import OpeningKey, seal
+from salus.keeper.errors import PersonError
 from salus.keeper.keeper import ASK_AGE_MS_MAX
+from salus.keeper.messages import LogAsk, LogAsking, Signed, info, log_statement
 from salus.keeper.store import LOG
 from salus.sdk.errors import TooFewSeatsError
 from salus.sdk.patient_log import LogFault, PatientLog, read_log
 from salus.sdk.wallet import Wallet
-from tests.node.changing import dealt_again, seated
+from tests.node.changing import dealt_again, enough, seated
 from tests.node.stage import BTG, Stage, permit, stage
+from tests.node.test_governed_network import decide
 
 pytestmark = pytest.mark.usefixtures("kept_on")
 
@@ -183,10 +190,10 @@ async def test_a_keeper_that_left_tells_no_stranger_and_is_missed(tmp_path: Path
         with pytest.raises(TooFewSeatsError):
             await log_of(on, changed(wallet, seed=other.seed), by="st-luke")
         on.network.switchboard.off_line.add(MemberId("mercy"))
-        assert LogFault(MemberId("mercy"), "absent") in (await log_of(on, wallet, by="st-luke")).faults
+        assert (await log_of(on, wallet, by="st-luke")).silent == [MemberId("mercy")]
 
 
-async def test_a_keeper_that_left_before_a_patient_came_is_not_missed(tmp_path: Path) -> None:
+async def test_a_keeper_that_left_before_a_patient_came_is_not_accused(tmp_path: Path) -> None:
     async with stage(tmp_path) as on:
         await moved_on(on)
         late = await on.patient("st-luke", rules=(permit("lakeside"),))
@@ -195,4 +202,43 @@ async def test_a_keeper_that_left_before_a_patient_came_is_not_missed(tmp_path: 
         await on.network.tend()
         log = await log_of(on, late, by="st-luke")
         assert log.entries
-        assert log.faults == []
+        assert (log.faults, log.silent) == ([], [MemberId("mercy")])
+
+
+async def test_a_keeper_that_left_and_knows_no_new_device_is_named_as_silent(tmp_path: Path) -> None:
+    """After a claim, say: what it logged before is not shown, and that is said."""
+    async with stage(tmp_path) as on:
+        wallet = await on.change(await moved_on(on), seed=os.urandom(32))
+        await on.network.tend()
+        log = await log_of(on, wallet, by="st-luke")
+        assert (kept_by(log, "mercy"), log.silent) == ([], [MemberId("mercy")])
+
+
+async def test_a_removed_device_gains_nothing_by_naming_a_committee_that_a_keeper_left(tmp_path: Path) -> None:
+    async with stage(tmp_path) as on:
+        wallet = await on.patient("mercy", rules=(permit("st-luke"),))
+        other = b"x" * 16
+        for change in (
+            NewCommittee(committee=other, seats=(MemberId("northgate"), MemberId("st-luke"))),
+            SetSeats(committee=other, epoch=1, seats=(MemberId("st-luke"),)),
+        ):
+            assert await decide(on, change, by=enough(on)) is Standing.EXECUTED
+        removed = wallet.device_key()
+        await on.change(wallet, seed=os.urandom(32))
+        await on.settled()
+        gateway, reply = on["mercy"].gateway, OpeningKey(os.urandom(32))
+        body = encode(
+            LogAsking(
+                chain=gateway.chain,
+                subject=wallet.subject,
+                key=removed.public,
+                time=gateway.clock(),
+                reply_key=reply.public,
+                after=0,
+            )
+        )
+        signed = encode(Signed(body=body, signature=removed.sign(log_statement(body))))
+        sealed = seal(on["northgate"].secrets.public.sealing, signed, info(gateway.chain, "log"))
+        for committee in (other, on.network.committee):
+            with pytest.raises(PersonError):
+                await on["northgate"].keeper.tell_log(MemberId("mercy"), LogAsk(committee, 1, sealed))

@@ -175,6 +175,8 @@ class Keeper:
             asking = decode(LogAsking, signed.body)
         except MalformedError:
             raise EnvelopeError(seat=asked.seat) from None
+        if self.policies.committee_of(asking.subject) != asked.committee:
+            raise PersonError(reason="not a device of this patient")
         if own_place(self._view.state, asked.committee, self._member) is None:
             policy = self.policies.last(asking.subject)
         else:

@@ -3,6 +3,10 @@
 Whatever is sealed opens for one seat alone, or for the single-use reply key alone; its `info` names chain and purpose.
 """
 
+from typing import Annotated
+
+from msgspec import Meta
+
 from salus.contracts.consent.policy import PolicySet
 from salus.contracts.credentials.claims import Claims
 from salus.core.ids import (
@@ -32,6 +36,8 @@ from salus.core.ids import (
 )
 from salus.core.wire import Record, encode
 from salus.crypto.digests import tagged
+from salus.crypto.merkle import LEAVES
+from salus.crypto.shares import SEATS_MAX
 
 # Sealing a batch.
 
@@ -239,8 +245,9 @@ class RepairShares(Record, tag="keeper.repair_shares/1", frozen=True):
     root: Digest
     share_root: Digest
     dummy_seed: Digest  # Of share rows alone.
-    parts: tuple[RepairPart, ...]
-    witnesses: tuple[Witness, ...]  # More than may lie, of those to whom it was dealt before.
+    parts: Annotated[tuple[RepairPart, ...], Meta(max_length=LEAVES)]
+    # More than may lie, of those to whom it was dealt before.
+    witnesses: Annotated[tuple[Witness, ...], Meta(max_length=SEATS_MAX)]
 
 
 class RepairDeposit(Record, tag="keeper.repair_deposit/1", frozen=True):

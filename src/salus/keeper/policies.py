@@ -18,7 +18,7 @@ from salus.contracts.consent.narrowing import narrows
 from salus.contracts.consent.policy import PolicySet, check_policy, commitment, is_subject_of, is_writer
 from salus.contracts.members.reads import member_of
 from salus.core.errors import MalformedError, SalusError
-from salus.core.ids import HOUR_MS, CellId, Digest, MemberId, SubjectId
+from salus.core.ids import HOUR_MS, CellId, CommitteeId, Digest, MemberId, SubjectId
 from salus.core.transport import Transport, ask
 from salus.core.wire import Record, decode, encode, reopen
 from salus.crypto.hpke import OpeningKey, seal
@@ -227,6 +227,12 @@ class Policies:
         cell_id = self._cell_of(self._store.tag(subject))
         cell = None if cell_id is None else cell_of(self._view.state, cell_id)
         return cell is not None and cell.status is Status.CLOSED
+
+    def committee_of(self, subject: SubjectId) -> CommitteeId | None:
+        """The committee of the subject's cell; none where it is not known here."""
+        cell_id = self._cell_of(self._store.tag(subject))
+        cell = None if cell_id is None else cell_of(self._view.state, cell_id)
+        return None if cell is None else cell.committee
 
     def status_of(self, subject: SubjectId) -> Status | None:
         """The status of the subject's cell; none where it is not known here."""

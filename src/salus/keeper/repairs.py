@@ -12,8 +12,9 @@ Who sits there now takes a deposit from the successor in the author's stead:
 
     1. The same by its own final state; and more keepers of before than may lie say that no record is left out.
     2. Headers lead to the batch's root by their paths, and all else as from an author.
-    3. Its vault fetches the ciphertext that it is to keep from the vaults of before: none goes through the successor.
-    4. An entry in the log of every patient; the shares; the receipt.
+    3. No patient of the batch has frozen the record.
+    4. Its vault fetches the ciphertext that it is to keep from the vaults of before: none goes through the successor.
+    5. An entry in the log of every patient; the shares; the receipt.
 
 What the successor deals is in `sdk/repairing.py`. Consent is not asked: nothing is read, and refusing to move shares
 would lose records. A patient who will not have it freezes the record, and sees who asked.
@@ -83,7 +84,7 @@ from salus.machine.view import View, is_fresh
 
 KIND = "repair"  # Of an entry in a patient's log.
 PURPOSE = Purpose("REPAIR")
-ASKS_PER_DAY = 96  # Of one batch: each leaves an entry in up to 1,024 logs.
+ASKS_PER_DAY = 16  # Of one batch: each leaves an entry in up to 1,024 logs.
 _INDEX_BYTES = 2
 
 FetchBlobs = Callable[[MemberId, BatchId, list[Digest]], Awaitable[bool]]
@@ -133,9 +134,9 @@ class Repairs:
             RequestExpiredError: it has run out.
             NotSuccessorError: the author is a member still, or another one succeeded it.
             NotBehindError: no such batch, or it is not dealt to that epoch, or that is the current one.
+            QuotaError: the batch was asked for too often in a day.
             NotHeldError: this keeper was not dealt it.
             RepairWaitsError: a patient of the batch has frozen the record, or is not known here.
-            QuotaError: the batch was asked for too often in a day.
             LogOverdueError: this keeper's log root is overdue.
         """
         opening, at_height = self._opened(sender, ask)
@@ -148,9 +149,10 @@ class Repairs:
         self._check_request(sender, opening)
         author = MemberId(opening.author)
         self._check_successor(sender, author)
-        held = self._held(author, opening.batch_id, self._behind(author, opening.batch_id, ask))
-        parts = [(_subject(holding), [entry.index for entry in holding.entries]) for _, holding in held]
+        roots = self._behind(author, opening.batch_id, ask)
         self._check_quota(author, opening.batch_id)
+        held = self._held(author, opening.batch_id, roots)
+        parts = [(_subject(holding), [entry.index for entry in holding.entries]) for _, holding in held]
         if self._log.is_overdue:
             raise LogOverdueError(member=self._member)
         self._note(sender, opening.request_id, author, opening.batch_id, parts)
@@ -255,6 +257,7 @@ class Repairs:
             WitnessError: too few who held it before say that these are all of its records.
             InconsistentDealerError: headers, hashes or shares do not lead to the roots.
             NotHeldError: the vault has not all ciphertext yet that it is to keep.
+            RepairWaitsError: a patient of the batch has frozen the record.
             StaleError, DepositConflictError, QuotaError: as from an author.
         """
         shares = self._opened_shares(sender, deposit)
@@ -268,6 +271,8 @@ class Repairs:
 
         def judge() -> None:
             self._check_dealer(sender, shares)
+            if any(self._policies.status_of(one.subject) is Status.FROZEN for one in held):
+                raise RepairWaitsError(batch_id=shares.batch_id)
 
         def note() -> None:
             parts = [(one.subject, one.indices) for one in held if not self._policies.is_closed(one.subject)]
@@ -311,6 +316,8 @@ class Repairs:
         heard: dict[Seat, RequestId] = {}
         for witness in shares.witnesses:
             head = witness.head
+            if head.seat in heard:
+                continue
             holder = holder_of(committee, head.seat)
             entry = None if holder is None else member_of(self._view.state, holder.member)
             said = (head.chain, head.author, head.batch_id, head.committee, head.epoch, head.indices)

@@ -78,7 +78,7 @@ class KeeperSide:
             self._coming_members,
         )
         self.keeper.repairs.fetch_blobs = self._fetch_blobs
-        self._fetches: dict[tuple[MemberId, BatchId], asyncio.Task[bool]] = {}
+        self._fetches: dict[tuple[MemberId, BatchId], asyncio.Task[None]] = {}
         ledger.listen(self._block_arrived)
 
     def open_door(self, door: Door) -> None:
@@ -138,19 +138,22 @@ class KeeperSide:
             fetch = asyncio.get_running_loop().create_task(self._fetched(author, batch_id, digests))
             self._fetches[author, batch_id] = fetch
             fetch.add_done_callback(lambda done: self._fetches_end((author, batch_id), done))
-        return await asyncio.shield(fetch)
+        await asyncio.shield(fetch)  # It may have been another's, for fewer of them.
+        return None not in self.blobs.read(author, batch_id, self._to_come(author, batch_id, digests))
 
-    def _fetches_end(self, place: tuple[MemberId, BatchId], done: asyncio.Task[bool]) -> None:
+    def _fetches_end(self, place: tuple[MemberId, BatchId], done: asyncio.Task[None]) -> None:
         self._fetches.pop(place, None)
         if not done.cancelled():
             done.exception()  # Whoever waited for it has it; nobody may have.
 
-    async def _fetched(self, author: MemberId, batch_id: BatchId, digests: list[Digest]) -> bool:
+    def _to_come(self, author: MemberId, batch_id: BatchId, digests: list[Digest]) -> list[Digest]:
         coming = self._coming_members(author, batch_id)
-        wanted = [digest for digest in digests if self.name in keepers_of(digest, coming)]
+        return [digest for digest in digests if self.name in keepers_of(digest, coming)]
+
+    async def _fetched(self, author: MemberId, batch_id: BatchId, digests: list[Digest]) -> None:
+        wanted = self._to_come(author, batch_id, digests)
         peers = [member for member in self._seat_members(author, batch_id) if member != self.name]
         await self.vault.repair(author, batch_id, wanted, peers)
-        return None not in self.blobs.read(author, batch_id, wanted)
 
     def close(self) -> None:
         """Let go of the folder."""
@@ -161,13 +164,15 @@ class KeeperSide:
 
     def _drop_orphans(self) -> None:
         """Drop others' packs of batches that did not become final in time, or were dealt again to a committee without
-        this member. A member's own are its gateway's to drop: a plan of its own may still go on."""
+        this member, and are not to be dealt to it next. A member's own are its gateway's to drop: a plan of its own may
+        still go on."""
         if self._clock() - self._tidied < HOUR_MS:
             return
         self._tidied = self._clock()
         due = self._ledger.time - GOOD_MS
         for author, batch_id, written in list(self.blobs.packs()):
-            if author != self.name and written < due and self.name not in self._seat_members(author, batch_id):
+            keepers = (*self._seat_members(author, batch_id), *self._coming_members(author, batch_id))
+            if author != self.name and written < due and self.name not in keepers:
                 self.blobs.drop(author, batch_id)
 
     async def _mend_lost(self) -> None:

@@ -15,13 +15,12 @@ from salus.contracts.reads.messages import LogKind
 from salus.contracts.reads.reads import log_root_of
 from salus.core.errors import MalformedError, SalusError
 from salus.core.ids import NO_DIGEST, CommitteeId, Digest, MemberId, SubjectId, Unsigned
-from salus.core.transport import PeerRefusalError, ask
+from salus.core.transport import ask
 from salus.core.wire import Record, decode, encode
 from salus.crypto.hpke import OpeningKey, seal
 from salus.crypto.signatures import SigningKey
 from salus.keeper.access_log import RESTORED_KIND, ROOT_DUE_MS
 from salus.keeper.answers import unpadded
-from salus.keeper.errors import PersonError
 from salus.keeper.messages import (
     LogAsk,
     LogAsking,
@@ -63,6 +62,7 @@ class PatientLog:
     entries: list[LogEntry]
     faults: list[LogFault]
     anchored: int  # Entries that a root on the ledger covers.
+    silent: list[MemberId]  # Sat in the committee before, and told nothing: away, or it never knew this device.
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +96,14 @@ async def read_log(
     told = await asyncio.gather(*(_settled(gateway, source, reply_key) for source in sources))
     entries: list[LogEntry] = []
     faults: list[LogFault] = []
+    silent: list[MemberId] = []
     anchored = 0
     for source, one in zip(sources, told, strict=True):
         if one is None:
-            faults.append(LogFault(source.member, "absent"))
+            if source.has_left:
+                silent.append(source.member)
+            else:
+                faults.append(LogFault(source.member, "absent"))
             continue
         own, covered, what = one
         entries += own
@@ -108,7 +112,10 @@ async def read_log(
     if all(one is None or source.has_left for source, one in zip(sources, told, strict=True)):
         raise TooFewSeatsError(answered=0, needed=1)
     return PatientLog(
-        entries=sorted(entries, key=lambda entry: (entry.time, entry.where)), faults=faults, anchored=anchored
+        entries=sorted(entries, key=lambda entry: (entry.time, entry.where)),
+        faults=faults,
+        anchored=anchored,
+        silent=silent,
     )
 
 
@@ -132,10 +139,7 @@ def _sources(gateway: Gateway, committee_id: CommitteeId, writers: Sequence[Memb
 async def _settled(gateway: Gateway, source: _Source, reply_key: OpeningKey) -> _Checked | None:
     """What a log tells, if it answers; asked again where a root may have become final meanwhile, here or there."""
     for left in reversed(range(ROUNDS_MAX)):
-        try:
-            told = await _told(gateway, source, reply_key)
-        except PeerRefusalError as error:
-            return ([], 0, []) if source.has_left and error.said == PersonError.code else None
+        told = await _told(gateway, source, reply_key)
         checked = None if told is None else _checked(gateway, source, told)
         if checked is None or not left or not _MAY_SETTLE & set(checked[2]):
             break
@@ -147,8 +151,6 @@ async def _told(gateway: Gateway, source: _Source, reply_key: OpeningKey) -> Log
     try:
         sealed = await ask(gateway.transport, source.member, source.request, SealedLog)
         return decode(LogTold, unpadded(reply_key.open(sealed.sealed, info(gateway.chain, "log answer"))))
-    except PeerRefusalError:
-        raise
     except SalusError:
         return None
 

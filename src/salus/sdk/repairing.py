@@ -7,7 +7,8 @@ The author took its keys along. For each of its batches that lies with the keepe
     2. Everything is checked as a reader checks it: paths to the roots, shares to their hashes, `t` shares to a key, the
        key dealt again and against `key_com`. Headers are seen, documents are not: no vault gives ciphertext for it.
     3. What was learned is durable here, then dealt to those who sit there now: their vaults fetch the ciphertext.
-    4. `records.attest` with a quorum's receipts, in the author's name. Old shares are destroyed, as ever.
+    4. `records.attest` in the author's name, with receipts of a quorum and of whoever is to keep some ciphertext of it.
+       Old shares are destroyed, as ever.
     5. Once every seat has its shares, all that was learned is forgotten.
 
 Dealing follows from the keys alone, so a crash anywhere is mended by beginning again. Who may do all this, each keeper
@@ -66,6 +67,7 @@ from salus.sdk.errors import TooFewSeatsError
 from salus.sdk.gateway import Gateway, new_id, new_secret
 from salus.sdk.telling import Telling, Told, subject_of
 from salus.sdk.views import Findings
+from salus.vault.places import keepers_of
 from salus.vault.vault import BlobStore
 
 AT_ONCE_MAX = 16  # Batches in one round: what else is due comes in between.
@@ -156,7 +158,7 @@ class Repairer:
         if repair is None:
             return False
         receipts = await self._deal(repair, committee)
-        if isinstance(receipts, DepositRefused) or len(receipts) < quorum(len(committee.seats)):
+        if isinstance(receipts, DepositRefused) or not _is_kept(repair, committee, receipts):
             return False
         plan = repair.plan
         word = Attest(
@@ -331,6 +333,18 @@ class Repairer:
                 for holding in holdings
             ]
         )
+
+
+def _is_kept(repair: Repair, committee: Committee, receipts: Sequence[SeatReceipt]) -> bool:
+    """Whether a quorum signed, and of each blob every vault that is to keep it: at least one of them is honest.
+
+    The vaults of before drop their copies afterwards, and the author's own has left with it.
+    """
+    members = [holder.member for holder in committee.seats]
+    signed = {members[receipt.seat - 1] for receipt in receipts}
+    headers = (decode(Header, entry.header) for part in repair.parts for entry in part.entries)
+    places = {member for header in headers for blob in header.blobs for member in keepers_of(blob, members)}
+    return len(receipts) >= quorum(len(members)) and places <= signed
 
 
 class StandIn(Dealer):

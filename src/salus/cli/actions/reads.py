@@ -87,6 +87,7 @@ class Log:
 
     uses: tuple[Use, ...]
     faults: tuple[LogFault, ...]
+    silent: tuple[MemberId, ...]  # Kept this record before, and told nothing now.
     entries: int
     anchored: int
 
@@ -180,7 +181,7 @@ async def log(home: Home, patient: Patient, *, via: str | None = None) -> Log:
     gateway = home.gateway(patient, via)
     wallet = patient.wallet
     told = await read_log(gateway, wallet.subject, wallet.committee, patient.writers, wallet.device_key())
-    return Log(uses_of(home, told.entries), tuple(told.faults), len(told.entries), told.anchored)
+    return Log(uses_of(home, told.entries), tuple(told.faults), tuple(told.silent), len(told.entries), told.anchored)
 
 
 def uses_of(home: Home, entries: Sequence[LogEntry]) -> tuple[Use, ...]:

@@ -131,10 +131,15 @@ def log(as_: AsPatient, via: Via = None, home: HomeFolder = None, as_json: AsJso
         output.say(f"{told.entries} log entries, {told.anchored} of them under a root on the ledger.")
         for fault in told.faults:
             output.say(f"The log of {fault.where} cannot be trusted: {fault.what}.")
+        for member in told.silent:
+            output.say(
+                f"{member} sat among the keepers before, and tells nothing: it is away, or knows no such device."
+            )
         output.result(
             {
                 "uses": [_use(use) for use in told.uses],
                 "faults": [{"member": fault.where, "what": fault.what} for fault in told.faults],
+                "silent": list(told.silent),
                 "entries": told.entries,
                 "anchored": told.anchored,
             }
