@@ -34,6 +34,7 @@ from salus.sdk import consent
 from salus.sdk.directory import Listing
 from salus.sdk.patient_log import read_log
 from salus.sdk.wallet import Wallet, claimed, new_wallet
+from tests.node.changing import left
 from tests.node.http.test_network_over_http import Wired, doors_of, wired
 from tests.node.http.wires import ANNA, BEN, wire
 from tests.node.stage import Stage, permit
@@ -42,7 +43,8 @@ from tests.node.test_checkpointing import Team
 MERCY, LAKESIDE = MemberId("mercy"), MemberId("lakeside")
 EVIDENCE = bytes(range(32))
 SOURCES = Path(salus.__file__).parent
-LOGGED = {"keeper.ask/1"}  # Each answer leaves an entry: whoever asks twice has used a record twice.
+# Each answer leaves an entry: whoever asks twice has used a record twice.
+LOGGED = {"keeper.ask/1", "keeper.repair_ask/1"}
 LOG_TABLES = {"log", "log_pages"}
 NOT_COMPARED = ("wrapped", "good_until")  # Under fresh randomness; and for how long it is kept without a block.
 
@@ -144,6 +146,7 @@ async def told(twice: Twice, on: Stage) -> None:
     await twice.chapter(reading.read())
     await twice.chapter(on.seal("mercy", wallet, "b"))  # The page that is open hears of it.
     await twice.chapter(mercy.author.audit())
+    await twice.chapter(on.seal("lakeside", wallet, "c"))
 
     # Rules change, somebody missed them, the patient takes their keys.
     await twice.chapter(widened_alone(on, replace(wallet, rules=(permit("northgate"),))))
@@ -160,10 +163,14 @@ async def told(twice: Twice, on: Stage) -> None:
     await twice.chapter(read_log(gateway, wallet.subject, committee, (MERCY, LAKESIDE), mine.device_key()))
     await twice.chapter(ask(gateway.transport, MERCY, OwnMemberWantsLog(subject=wallet.subject), LogForOwnMember))
     await twice.chapter(mercy.directory.enter([Listing("Organization/1", "Organization", b"{1}")], mercy.peers))
-    ((_, batch_id), *_) = lakeside.keeper.deposits.batches()
+    batch_id = next(batch_id for author, batch_id in lakeside.keeper.deposits.batches() if author == MERCY)
     await twice.chapter(ask(lakeside.gateway.transport, MERCY, BatchesLost(batches=(batch_id,)), DealingAgain))
     mercy.blobs.drop(MERCY, batch_id)
     await twice.chapter(mercy.scrub())
+
+    # An author leaves.
+    await left(on, "lakeside", "st-luke", seats=("mercy", "st-luke", "northgate"))
+    await twice.chapter(on["st-luke"].repairer.work())
 
 
 async def widened_alone(on: Stage, wider: Wallet) -> None:
