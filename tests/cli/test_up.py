@@ -212,3 +212,12 @@ def test_ctrl_c_ends_a_command_without_a_traceback(tmp_path: Path) -> None:
                 _, err = process.communicate(timeout=WAIT_S)
     assert process.returncode == 130
     assert err.strip() == "salus: stopped; what was acknowledged is kept"
+
+
+def test_an_engine_that_a_network_was_not_made_for_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = ["--home", str(tmp_path / "network")]
+    assert main(["new", *home]) == 0
+    assert main(["up", "--engine", "cometbft", *home]) == 3
+    assert "[cli.other_engine]" in capsys.readouterr().err

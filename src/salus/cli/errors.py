@@ -45,6 +45,12 @@ class AmbiguousProposalError(RefusalError):
     code = "cli.ambiguous_proposal"
 
 
+class OtherEngineError(RefusalError):
+    """The network in this folder was made for one process, and keeps to that."""
+
+    code = "cli.other_engine"
+
+
 class OtherPackError(RefusalError):
     """The file is not the pack that is proposed."""
 

@@ -69,6 +69,7 @@ TO_DO = {
     "cli.not_apart": "Let it in where it is: salus propose add-member NAME --as MEMBER",
     "cli.several_members": "Name it: --as MEMBER",
     "cli.stopping": "Start it again (salus up) and look at what was done before you repeat it: salus ledger show",
+    "cli.other_engine": "Leave --engine out, or make a new network in a fresh folder: --home DIR",
     "cli.other_pack": "Ask whoever proposed it for the file; `salus proposals --json` shows its root.",
     "cli.seats_held": "Name who takes its seats (--seat-to MEMBER), or let there be fewer: --fewer-seats",
     "cli.unknown_committee": "See the committees and their ids: salus members",

@@ -90,6 +90,7 @@ def up(
     """
     import asyncio
 
+    from salus.cli.errors import OtherEngineError
     from salus.cli.folder import home_folder
     from salus.cli.home import found_home
     from salus.cli.serving import keep_up
@@ -106,6 +107,8 @@ def up(
             raise NotJoinedError
         found_home(folder, members, jurisdiction, apart=engine == "cometbft")
     if not is_apart(folder):
+        if engine == "cometbft":
+            raise OtherEngineError
         asyncio.run(keep_up(folder, output, operator=operator))
         return
     from salus.cli.apart import keep_apart_up
