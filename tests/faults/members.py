@@ -21,6 +21,7 @@ import msgspec
 from salus.cli.socket import socket_path
 from salus.contracts.members.messages import Genesis
 from salus.core.ids import MemberId
+from salus.engines.cometbft.sockets import connected
 from salus.engines.cometbft.unit import LEDGER_FOLDER
 from salus.engines.follower import Follower
 from salus.node.folder import found_apart, member_folder, read_genesis, usual_names
@@ -221,7 +222,8 @@ class Members:
             if part == GATEWAY:
                 _, writer = await asyncio.open_unix_connection(str(socket_path(self.folder)))
             elif part == "ledger":
-                _, writer = await asyncio.open_unix_connection(str(folder / "link.sock"))
+                connected(folder / "link.sock", timeout_s=1.0).close()
+                return True
             else:
                 _, writer = await asyncio.open_connection(*host_and_port(read_site(folder).keeper))
         except OSError:
