@@ -1,5 +1,6 @@
 """A successor that deals again what a departed author wrote: what waits, is repeated, is forgotten, and who lies."""
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,12 +10,13 @@ from salus.contracts.members.messages import Committee
 from salus.contracts.records.reads import dealer_of, dealings_of
 from salus.core.ids import MINUTE_MS, MemberId
 from salus.core.wire import encode, replace
-from salus.keeper.messages import Deposited, RepairDeposit
+from salus.keeper.messages import Deposited, DepositRefused, RepairDeposit
 from salus.keeper.repairs import KIND
 from salus.sdk import consent
 from salus.sdk.author_store import Plan
 from salus.sdk.dealing import Dealer
 from salus.sdk.drafting import OwnEntry
+from salus.sdk.enough import GRACE_S
 from salus.sdk.errors import TooFewSeatsError
 from salus.sdk.patient_log import read_log
 from salus.sdk.repairing import AGAIN_MS, StandIn
@@ -354,3 +356,19 @@ async def test_no_word_is_given_while_a_blob_may_lie_with_a_liar_alone(tmp_path:
         await on.network.tend()
         assert on["st-luke"].store.repairs() == []
         assert_whole(await on.view("northgate", await on.clinician("northgate"), wallet), *"abcdefghijkl")
+
+
+async def test_a_seat_whose_vault_is_to_keep_some_of_a_batch_is_waited_for_however_slow(tmp_path: Path) -> None:
+    """A quorum is there sooner each time, and the word would never be given."""
+    async with stage(tmp_path) as on:
+        gone = await departed(on, *"abcdefghijkl")  # Everybody is to keep some of it.
+        await on["southport"].keeping.tend()
+        honest = on["southport"].keeper.repairs.accept
+
+        async def slow(sender: MemberId, deposit: RepairDeposit) -> Deposited | DepositRefused:
+            await asyncio.sleep(3 * GRACE_S)
+            return await honest(sender, deposit)
+
+        on["southport"].door.answer(RepairDeposit, slow)
+        assert await on["st-luke"].repairer.work() == 1
+        assert in_force(on, AUTHOR, gone.batch_id)[0] == 2

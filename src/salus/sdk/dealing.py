@@ -5,7 +5,7 @@ is in `author.py`. Dealing is deterministic: repeated, it sends the same shares.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -173,9 +173,11 @@ class Dealer:
             for seat, reply in replies.items():
                 if isinstance(reply, Deposited) and seat not in sound:
                     sound[seat] = self._receipt(plan, committee, seat, reply)
-            held = sum(receipt is not None for receipt in sound.values())
-            can_come = held + len(asked.waiting_for)
-            return held >= need or (can_come < need and bool(_barred(replies.values(), committee) & indices))
+            signed = [seat for seat, receipt in sound.items() if receipt is not None]
+            can_come = len(signed) + len(asked.waiting_for)
+            return self.is_sealed(committee, signed) or (
+                can_come < need and bool(_barred(replies.values(), committee) & indices)
+            )
 
         await asked.until(is_enough)
         is_enough(asked.replies)  # Those of the grace count too; who is later still is dealt to by the outbox.
@@ -185,6 +187,10 @@ class Dealer:
         if len(receipts) < need and barred:
             return DepositRefused(indices=tuple(sorted(barred)))
         return receipts
+
+    def is_sealed(self, committee: Committee, signed: Collection[Seat]) -> bool:
+        """Whether receipts of these seats are enough to give one's word."""
+        return len(signed) >= quorum(len(committee.seats))
 
     def _receipt(self, plan: Plan, committee: Committee, seat: Seat, reply: Deposited) -> SeatReceipt | None:
         """A seat's receipt, if the ledger will take it: one that it refuses would stop the whole batch."""

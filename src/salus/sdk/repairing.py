@@ -16,7 +16,7 @@ judges for itself (`keeper/repairs.py`).
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from salus.contracts.members.messages import Committee
 from salus.contracts.members.reads import committee_at, committee_of, departures, member_of
@@ -44,7 +44,7 @@ from salus.core.ids import (
 from salus.core.transport import ask
 from salus.core.wire import decode, encode, replace
 from salus.crypto.hpke import OpeningKey, seal
-from salus.crypto.shares import combine, quorum, threshold
+from salus.crypto.shares import combine, threshold
 from salus.keeper.messages import (
     Deposited,
     DepositRefused,
@@ -158,7 +158,9 @@ class Repairer:
         if repair is None:
             return False
         receipts = await self._deal(repair, committee)
-        if isinstance(receipts, DepositRefused) or not _is_kept(repair, committee, receipts):
+        if isinstance(receipts, DepositRefused):
+            return False
+        if not self._stand_in(repair).is_sealed(committee, [receipt.seat for receipt in receipts]):
             return False
         plan = repair.plan
         word = Attest(
@@ -335,18 +337,6 @@ class Repairer:
         )
 
 
-def _is_kept(repair: Repair, committee: Committee, receipts: Sequence[SeatReceipt]) -> bool:
-    """Whether a quorum signed, and of each blob every vault that is to keep it: at least one of them is honest.
-
-    The vaults of before drop their copies afterwards, and the author's own has left with it.
-    """
-    members = [holder.member for holder in committee.seats]
-    signed = {members[receipt.seat - 1] for receipt in receipts}
-    headers = (decode(Header, entry.header) for part in repair.parts for entry in part.entries)
-    places = {member for header in headers for blob in header.blobs for member in keepers_of(blob, members)}
-    return len(receipts) >= quorum(len(members)) and places <= signed
-
-
 class StandIn(Dealer):
     """Deals one departed author's batch in its stead."""
 
@@ -369,6 +359,16 @@ class StandIn(Dealer):
     async def deal(self, committee: Committee) -> list[SeatReceipt] | DepositRefused:
         """As an author deals: receipts by rising seat, or the indices that a quorum will not take."""
         return await self._deposit(self._repair.plan, self._own, committee)
+
+    def is_sealed(self, committee: Committee, signed: Collection[Seat]) -> bool:
+        """Whether a quorum signed, and of each blob every vault that is to keep it: at least one of them is honest.
+
+        The vaults of before drop their copies afterwards, and the author's own has left with it.
+        """
+        members = [holder.member for holder in committee.seats]
+        headers = [decode(Header, entry.header) for entry in by_index(self._own)]
+        places = {member for header in headers for blob in header.blobs for member in keepers_of(blob, members)}
+        return super().is_sealed(committee, signed) and places <= {members[seat - 1] for seat in signed}
 
     async def _deposit_one(
         self,
