@@ -25,7 +25,7 @@ _FOR_ANYONE = answering("salus.contracts.members.reads.may_act_for", lambda stat
 _GOVERNING = "salus.contracts.members.governing"
 _ANY_VERSION = without(f"{_GOVERNING}._own", "StaleVersionError")
 _REPLAYABLE = without(f"{_CELLS}._owned", "StaleVersionError", "NotOwnerError", "CellClosedError")
-_NO_STANDING = without(f"{_ANSWERS}._standing", "NoRequestError")
+_NO_STANDING = without(f"{_ANSWERS}.standing", "NoRequestError")
 _NO_DENY = without(_SETTLE, "denies")
 
 
@@ -92,7 +92,7 @@ GUARDS: Mapping[str, tuple[Patch, ...]] = {
     # reading
     "read without request": (
         rewritten(
-            f"{_ANSWERS}._standing",
+            f"{_ANSWERS}.standing",
             "request = request_of(self._view.state, opening.request_id)",
             "return OpenRequest(sender, NO_DIGEST, NO_DIGEST, self._clock() + 1_000, 0)",
         ),
@@ -102,7 +102,7 @@ GUARDS: Mapping[str, tuple[Patch, ...]] = {
     "another reader's request": (_NO_STANDING,),
     "request signed by somebody else": (without(f"{_PERSONS}.reader", "reason='signature'"),),
     "another person's credential": (rewritten(f"{_PERSONS}.roles", "or claims.key != key", ""),),
-    "expired request": (without(f"{_ANSWERS}._standing", "RequestExpiredError"),),
+    "expired request": (without(f"{_ANSWERS}.standing", "RequestExpiredError"),),
     "request for longer than an encounter": (without(f"{_READS}.request", "ExpiresTooLateError"),),
     "revoked credential": (
         rewritten(f"{_PERSONS}.roles", "or not is_active(self._view.state, credential_id, now)", ""),

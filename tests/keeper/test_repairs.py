@@ -118,6 +118,8 @@ async def test_a_successor_that_has_left_too_is_refused_and_its_own_successor_is
                 continue
             await two_leave(on, wallet, batch_id)
         break
+    else:
+        pytest.fail("No copy stayed, twenty times.")
 
 
 async def two_leave(on: Stage, wallet: Wallet, batch_id: bytes) -> None:

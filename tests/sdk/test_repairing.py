@@ -90,6 +90,8 @@ async def test_a_seat_that_was_away_gets_its_shares_later_also_after_a_restart_a
             assert await on["st-luke"].repairer.work() == 0
             assert on["st-luke"].store.repairs() == [(AUTHOR, gone.batch_id)]
         break
+    else:
+        pytest.fail("Its vault was to keep it, thirty times.")
     async with stage(folder, clock=clock) as on:
         assert new not in share_roots(on, "southport")
         await on["southport"].keeping.tend()

@@ -18,7 +18,7 @@ from salus.contracts.cells.reads import cell_of
 from salus.contracts.cells.tables import Status
 from salus.contracts.consent import Pack, ReadKind, ReadRequest
 from salus.contracts.credentials.reads import is_active
-from salus.contracts.reads.opening import Opening, reply_key_digest
+from salus.contracts.reads.opening import Opening, RepairOpening, reply_key_digest
 from salus.contracts.reads.opening import commitment as opening_commitment
 from salus.contracts.reads.reads import request_of
 from salus.contracts.reads.tables import OpenRequest
@@ -156,12 +156,12 @@ class Answers:
         await self._fresh_view(asking)
         own_seat(self._view.state, ask.committee, ask.seat, self._member, ask.epoch)
         opening = decode(Opening, asking.opening)
-        self._standing(sender, opening)
+        self.standing(sender, opening, opening_commitment(opening))
         policy = await self._policies.current(opening.subject)
         # Blocks may have come while a peer was asked for the policy: from here to the entry nothing is awaited.
         own_seat(self._view.state, ask.committee, ask.seat, self._member, ask.epoch)
         self._check_fresh()
-        request = self._standing(sender, opening)
+        request = self.standing(sender, opening, opening_commitment(opening))
         facts = self._persons.reader(
             opening, asking.signature, asking.claims, None if policy is None else policy.policy
         )
@@ -248,14 +248,20 @@ class Answers:
         if not is_fresh(self._view, self._clock()):
             raise StaleError(height=self._view.height)
 
-    def _standing(self, sender: MemberId, opening: Opening) -> OpenRequest:
+    def standing(self, sender: MemberId, opening: Opening | RepairOpening, named: Digest) -> OpenRequest:
+        """The request on the ledger to which this opening, of this commitment, belongs.
+
+        Raises:
+            NoRequestError: the ledger has no request with this opening, reply key and sponsor.
+            RequestExpiredError: it has run out.
+        """
         request = request_of(self._view.state, opening.request_id)
         if (
             request is None
             or opening.chain != self._view.chain
             or opening.member != sender
             or request.sponsor != sender
-            or request.commitment != opening_commitment(opening)
+            or request.commitment != named
             or request.reply_key_digest != reply_key_digest(opening.reply_key)
         ):
             raise NoRequestError(request_id=opening.request_id)

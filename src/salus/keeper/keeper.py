@@ -114,7 +114,17 @@ class Keeper:
         self.answers = Answers(
             member, view, self.policies, self.deposits, self.log, packs, keys.opening, keys.signing, clock
         )
-        self.repairs = Repairs(member, view, self.policies, self.deposits, self.log, keys.opening, keys.signing, clock)
+        self.repairs = Repairs(
+            member,
+            view,
+            self.policies,
+            self.deposits,
+            self.log,
+            self.answers.standing,
+            keys.opening,
+            keys.signing,
+            clock,
+        )
         self.reconciling = Reconciling(member, store, view, transport, self.policies, self.log, clock)
 
     def open_door(self, door: Door) -> None:

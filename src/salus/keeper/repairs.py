@@ -28,8 +28,8 @@ import msgspec
 
 from salus.contracts.cells.tables import Status
 from salus.contracts.members.reads import committee_at, committee_of, holder_of, member_of, successor_of
-from salus.contracts.reads.opening import RepairOpening, repair_commitment, repair_to_sign, reply_key_digest
-from salus.contracts.reads.reads import request_of
+from salus.contracts.reads.opening import RepairOpening, repair_commitment, repair_to_sign
+from salus.contracts.reads.tables import OpenRequest
 from salus.contracts.records.batch import DIGEST_BYTES, row_levels, share_row
 from salus.contracts.records.header import Header, RecordId, leaf
 from salus.contracts.records.reads import batch_of, dealing_of, dealings_of
@@ -51,13 +51,11 @@ from salus.keeper.errors import (
     EnvelopeError,
     InconsistentDealerError,
     LogOverdueError,
-    NoRequestError,
     NotBehindError,
     NotHeldError,
     NotSuccessorError,
     QuotaError,
     RepairWaitsError,
-    RequestExpiredError,
     StaleError,
     WitnessError,
 )
@@ -88,6 +86,7 @@ ASKS_PER_DAY = 16  # Of one batch: each leaves an entry in up to 1,024 logs.
 _INDEX_BYTES = 2
 
 FetchBlobs = Callable[[MemberId, BatchId, list[Digest]], Awaitable[bool]]
+Standing = Callable[[MemberId, RepairOpening, Digest], OpenRequest]  # As `Answers.standing`.
 Part = tuple[SubjectId, Sequence[int]]  # Whose records, and where they stand in the batch.
 
 
@@ -105,6 +104,7 @@ class Repairs:
         policies: Policies,
         deposits: Deposits,
         log: AccessLog,
+        standing: Standing,
         opening_key: OpeningKey,
         signing_key: SigningKey,
         clock: Clock,
@@ -114,6 +114,7 @@ class Repairs:
         self._policies = policies
         self._deposits = deposits
         self._log = log
+        self._standing = standing
         self._opening_key = opening_key
         self._signing_key = signing_key
         self._clock = clock
@@ -146,7 +147,7 @@ class Repairs:
         if not is_fresh(self._view, self._clock()):
             raise StaleError(height=self._view.height)
         own_seat(self._view.state, ask.committee, ask.seat, self._member, ask.epoch)
-        self._check_request(sender, opening)
+        self._standing(sender, opening, repair_commitment(opening))
         author = MemberId(opening.author)
         self._check_successor(sender, author)
         roots = self._behind(author, opening.batch_id, ask)
@@ -184,20 +185,6 @@ class Repairs:
         if asker is None or not verify(asker.keys.ledger, repair_to_sign(opening), asking.signature):
             raise EnvelopeError(seat=ask.seat)
         return opening, asking.at_height
-
-    def _check_request(self, sender: MemberId, opening: RepairOpening) -> None:
-        request = request_of(self._view.state, opening.request_id)
-        if (
-            request is None
-            or opening.chain != self._view.chain
-            or opening.member != sender
-            or request.sponsor != sender
-            or request.commitment != repair_commitment(opening)
-            or request.reply_key_digest != reply_key_digest(opening.reply_key)
-        ):
-            raise NoRequestError(request_id=opening.request_id)
-        if max(self._view.time, self._clock()) >= request.expires:
-            raise RequestExpiredError(request_id=opening.request_id)
 
     def _check_successor(self, sender: MemberId, author: MemberId) -> None:
         state = self._view.state

@@ -29,6 +29,7 @@ from salus.keeper.messages import (
     DepositRefused,
     Entry,
     PolicyDeposit,
+    RepairDeposit,
     Signed,
     batch_statement,
     info,
@@ -224,7 +225,6 @@ class Dealer:
         seat: Seat,
         committee: Committee,
     ) -> Deposited | DepositRefused:
-        starts = range(0, DIGEST_BYTES * len(entries), DIGEST_BYTES)
         body = encode(
             BatchShares(
                 chain=self._gateway.chain,
@@ -236,12 +236,7 @@ class Dealer:
                 root=plan.root,
                 share_root=plan.share_root,
                 dummy_seed=plan.dummy_seed,
-                entries=tuple(
-                    [
-                        Entry(entry.index, entry.salt, entry.header, shares[start : start + DIGEST_BYTES], row)
-                        for entry, row, start in zip(entries, hashes, starts, strict=True)
-                    ]
-                ),
+                entries=entries_of_seat(entries, shares, hashes),
             )
         )
         signed = Signed(body=body, signature=self._gateway.key.sign(batch_statement(body)))
@@ -252,7 +247,7 @@ class Dealer:
             reply = await self._ask_seat(holder.member, deposit)
         return reply
 
-    async def _ask_seat(self, member: MemberId, deposit: Deposit) -> Deposited | DepositRefused:
+    async def _ask_seat(self, member: MemberId, deposit: Deposit | RepairDeposit) -> Deposited | DepositRefused:
         reply = await ask(self._gateway.transport, member, deposit, Deposited, DepositRefused)
         assert isinstance(reply, Deposited | DepositRefused)
         return reply
@@ -284,3 +279,14 @@ def _barred(replies: Iterable[object], committee: Committee) -> set[int]:
 def blobs_of(entries: Iterable[OwnEntry]) -> list[Digest]:
     """Digests of all ciphertext that these entries' headers name."""
     return [blob for entry in entries for blob in reopen(Header, entry.header).blobs]
+
+
+def entries_of_seat(entries: Sequence[OwnEntry], shares: bytes, hashes: Sequence[bytes]) -> tuple[Entry, ...]:
+    """What one seat gets of each record: header, salt, its own share, and the row of all share hashes."""
+    starts = range(0, DIGEST_BYTES * len(entries), DIGEST_BYTES)
+    return tuple(
+        [
+            Entry(entry.index, entry.salt, entry.header, shares[start : start + DIGEST_BYTES], row)
+            for entry, row, start in zip(entries, hashes, starts, strict=True)
+        ]
+    )

@@ -48,7 +48,6 @@ from salus.crypto.shares import combine, threshold
 from salus.keeper.messages import (
     Deposited,
     DepositRefused,
-    Entry,
     RepairAsk,
     RepairAsking,
     RepairDeposit,
@@ -60,7 +59,7 @@ from salus.keeper.messages import (
     repair_shares_statement,
 )
 from salus.sdk.author_store import AuthorStore, Plan, Repair, RepairOf
-from salus.sdk.dealing import Dealer
+from salus.sdk.dealing import Dealer, entries_of_seat
 from salus.sdk.drafting import OwnEntry, Setting, by_index, deal_entries
 from salus.sdk.enough import Asked
 from salus.sdk.errors import TooFewSeatsError
@@ -382,21 +381,13 @@ class StandIn(Dealer):
     ) -> Deposited | DepositRefused:
         sent = self.shares_for(plan, entries, shares, hashes, seat)
         holder = committee.seats[seat - 1]
-        reply = await ask(
-            self._gateway.transport, holder.member, self.sealed(sent, holder.sealing), Deposited, DepositRefused
-        )
-        assert isinstance(reply, Deposited | DepositRefused)
-        return reply
+        return await self._ask_seat(holder.member, self.sealed(sent, holder.sealing))
 
     def shares_for(
         self, plan: Plan, entries: Sequence[OwnEntry], shares: bytes, hashes: Sequence[bytes], seat: Seat
     ) -> RepairShares:
         """What one seat gets."""
-        starts = range(0, DIGEST_BYTES * len(entries), DIGEST_BYTES)
-        sent = {
-            entry.index: Entry(entry.index, entry.salt, entry.header, shares[start : start + DIGEST_BYTES], row)
-            for entry, row, start in zip(entries, hashes, starts, strict=True)
-        }
+        sent = {entry.index: entry for entry in entries_of_seat(entries, shares, hashes)}
         parts = [
             RepairPart(tuple([sent[entry.index] for entry in part.entries]), part.leaf_proof)
             for part in self._repair.parts

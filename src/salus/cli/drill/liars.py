@@ -20,7 +20,7 @@ from salus.core.transport import PeerRefusalError
 from salus.core.wire import decode, encode, replace
 from salus.keeper.access_log import AccessLog
 from salus.keeper.answers import Answers
-from salus.keeper.messages import Ask, Deposit, Deposited, DepositRefused, Entry, LogTold
+from salus.keeper.messages import Ask, Deposit, Deposited, DepositRefused, Entry, LogTold, RepairDeposit
 from salus.keeper.policies import Held
 from salus.keeper.releasing import Found
 from salus.node.member import Member
@@ -131,7 +131,7 @@ class LyingAuthor(Author):
         super().__init__(member.gateway, member.store, member.blobs)
         self.refusals: list[str] = []  # What keepers said to it.
 
-    async def _ask_seat(self, member: MemberId, deposit: Deposit) -> Deposited | DepositRefused:
+    async def _ask_seat(self, member: MemberId, deposit: Deposit | RepairDeposit) -> Deposited | DepositRefused:
         try:
             return await super()._ask_seat(member, deposit)
         except PeerRefusalError as error:

@@ -21,7 +21,7 @@ from salus.sdk.people import dismiss
 from salus.sdk.reader import OpenRead, Reader, open_read
 from salus.sdk.views import View
 
-STANDING = "salus.keeper.answers.Answers._standing"
+STANDING = "salus.keeper.answers.Answers.standing"
 CLINICIAN = "clinician@st-luke"
 
 
